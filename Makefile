@@ -1,0 +1,39 @@
+# Each target is enough by itself on a fresh machine with Python 3.10 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+# What depends on the versions of IPython, ipykernel, ipywidgets or gRPC.
+COLAB_TESTS := tests/colab tests/sources/test_hosted.py tests/test_channel.py tests/test_kernel.py \
+	tests/test_magics.py tests/test_package.py tests/test_terminal.py notebooks/quickstart.ipynb
+
+.PHONY: demo test lint lab clean
+
+demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
+	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
+
+test: .venv/dev .venv-colab/test  ## everything: here, and with what Google Colab ships
+	$(BIN)/python -m pytest --nbval tests notebooks
+	.venv-colab/bin/python -m pytest --nbval $(COLAB_TESTS)
+
+lint: .venv/dev  ## types and style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: .venv/dev  ## JupyterLab on the quickstart
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+
+clean:
+	rm -rf .venv .venv-colab
+
+%/pip:
+	$(PYTHON) -m venv $*
+	$*/bin/pip install --quiet --upgrade pip
+	touch $@
+
+.venv/%: pyproject.toml | .venv/pip  ## an environment with the dependency group of that name
+	$(BIN)/pip install --quiet --editable . --group $*
+	touch $@
+
+.venv-colab/test: pyproject.toml tests/colab/constraints.txt | .venv-colab/pip
+	.venv-colab/bin/pip install --quiet --editable . --group test -c tests/colab/constraints.txt
+	touch $@

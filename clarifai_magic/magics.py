@@ -1,0 +1,221 @@
+"""The magics: their grammar and their messages; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from clarifai_magic import history, saving, sources
+from clarifai_magic.credentials import SECRETS_PAGE, looks_like_key
+from clarifai_magic.errors import ExposedKeyError, NotSignedInError
+from clarifai_magic.notebook import FLAT, Notebook
+from clarifai_magic.sources.place import Surroundings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from clarifai_magic.session import Session
+
+ACTIONS = ("login", "status", "use", "logout")
+_KEY_OPTION = re.compile(r"--?(?:pat|key|api[-_]?key|token)(?:=|\s+)\S", re.IGNORECASE)
+_USAGE = (
+    "%clarifai_auth [login|status|use NAME|logout] [--from SOURCE[:NAME]] [--user-id ID] "
+    "[--app-id ID] …; %clarifai_auth? tells more."
+)
+
+
+@magics_class
+class ClarifaiMagics(Magics):  # type: ignore[misc]
+    """``%clarifai_auth``, and what it remembers for a kernel's life."""
+
+    denied: ClassVar[set[str]] = set()
+    """Secrets of a hosted notebook that its user said no to; reloading does not ask again."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.notebook = Notebook(shell)
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("action", nargs="?", default="login", choices=ACTIONS, help="default: login")
+    @argument("name", nargs="?", default="", help="with use: which session")
+    @argument(
+        "--from",
+        dest="source",
+        metavar="SOURCE[:NAME]",
+        default="",
+        help="look for the key there only: env[:VARIABLE], colab[:SECRET], kaggle[:SECRET], "
+        "config[:CONTEXT], keyring[:USER], prompt, var:NAME, sandbox",
+    )
+    @argument("--user-id", metavar="ID", default="", help="whose resources; else the key's user")
+    @argument("--app-id", metavar="ID", default="", help="which app; else the only one there is")
+    @argument(
+        "--base",
+        metavar="URL",
+        default="",
+        help="another deployment; else CLARIFAI_API_BASE, else https://api.clarifai.com",
+    )
+    @argument("--root-certificates", metavar="PATH", default="", help="its CA bundle, in PEM")
+    @argument(
+        "--as",
+        dest="bound_name",
+        metavar="NAME",
+        default=FLAT,
+        help="bind the session to NAME and leave the other names alone",
+    )
+    @argument("--save", choices=saving.PLACES, help="remember the key there, and nowhere else")
+    @argument("--no-input", action="store_true", help="never ask: an error where no key is found")
+    @argument("--no-verify", action="store_true", help="connect without a call to the API")
+    @argument(
+        "--timeout", metavar="SECONDS", type=float, default=10.0, help="to verify; default 10"
+    )
+    @line_magic
+    def clarifai_auth(self, line: str) -> None:
+        """Sign this notebook in to Clarifai; the key stays out of it.
+
+        Finds a PAT or an API key, verifies it, and puts stub, metadata, userDataObject and the
+        modules that Clarifai's samples use into the notebook.
+        """
+        self._refuse_key(line)
+        arguments = _parsed(self.clarifai_auth, line)
+        getattr(self, f"_{arguments.action}")(arguments)
+
+    def _login(self, arguments: Namespace) -> None:
+        from clarifai_magic.session import connect
+
+        name = arguments.bound_name
+        if not name.isidentifier():
+            raise UsageError("--as NAME: NAME is a Python variable's name.")
+        current = self.notebook.sessions.get(name)
+        found = self._found(arguments, current)
+        if current is not None and found.credentials == current.found.credentials:
+            replaced = self.notebook.show(name)
+        else:
+            session = connect(found, verified=not arguments.no_verify, timeout=arguments.timeout)
+            replaced = self.notebook.adopt(name, session)
+        if replaced:
+            print(f"Note: replaced your own {', '.join(replaced)}.")
+        session = self.notebook.sessions[name]
+        print(f"Signed in as {session.summary()}")
+        if session.found.credentials.warning:
+            print(f"Note: {session.found.credentials.warning}")
+        if arguments.save:
+            print(saving.save(session, arguments.save))
+
+    def _found(self, arguments: Namespace, current: Session | None) -> sources.Found:
+        around = Surroundings(
+            namespace=self.shell.user_ns,
+            may_ask=not arguments.no_input and _someone_answers(self.shell),
+            shell_module=type(self.shell).__module__,
+            signed_in=current.found.credentials if current else None,
+            denied=self.denied,
+        )
+        return sources.find_credentials(arguments.source, around).narrowed(
+            user_id=arguments.user_id,
+            app_id=arguments.app_id,
+            base=arguments.base,
+            root_certificates=arguments.root_certificates,
+        )
+
+    def _status(self, _arguments: Namespace) -> None:
+        if not self.notebook.sessions:
+            print("Not signed in. %clarifai_auth signs in.")
+        for name, session in self.notebook.sessions.items():
+            mark = "*" if name == self.notebook.flat else " "
+            print(f"{mark} {name}: {session.summary()}")
+            print(f"    base {session.base}")
+            for passed in session.found.passed_over:
+                print(f"    passed over {passed.place}: {passed.reason}")
+            if session.found.credentials.warning:
+                print(f"    {session.found.credentials.warning}")
+
+    def _use(self, arguments: Namespace) -> None:
+        sessions = self.notebook.sessions
+        if arguments.name not in sessions:
+            known = ", ".join(sessions) or "none yet"
+            raise NotSignedInError(
+                "There is no signed-in session of that name.",
+                f"Signed in: {known}. %clarifai_auth --as NAME signs another one in.",
+            )
+        self.notebook.use(arguments.name)
+        print(f"Using {sessions[arguments.name].summary()}")
+
+    def _logout(self, _arguments: Namespace) -> None:
+        kept = [words for session in self.notebook.sessions.values() for words in session.kept]
+        print("Signed out." if self.notebook.sessions else "Not signed in.")
+        self.notebook.close()
+        for words in dict.fromkeys(kept):
+            print(words)
+
+    def complete(self, event: Any) -> list[str]:
+        """Offer what can come next on the line, for IPython's completer."""
+        words = event.line.split()
+        before = words[-1] if event.line.endswith(" ") else words[-2] if len(words) > 1 else ""
+        if before == "--from":
+            return list(sources.ALL)
+        if before == "--save":
+            return list(saving.PLACES)
+        if before == "use":
+            return list(self.notebook.sessions)
+        options = self.clarifai_auth.parser._option_string_actions  # noqa: SLF001
+        return [*ACTIONS, *options]
+
+    def _refuse_key(self, line: str) -> None:
+        match = looks_like_key(line)
+        if not (match or _KEY_OPTION.search(line)):
+            return
+        # A key is taken out wherever it stands; what may be less than one, where it was typed.
+        history.forget(self.shell, match[0] if match else line.strip())
+        raise ExposedKeyError(
+            "A key was typed into the notebook, where it is saved and shared. It was not used.",
+            f"Delete it from the cell, revoke it at {SECRETS_PAGE}, and run %clarifai_auth alone.",
+        )
+
+
+def _parsed(magic: Any, line: str) -> Namespace:
+    try:
+        arguments: Namespace = parse_argstring(magic, line)
+    except UsageError:
+        # argparse repeats what was typed, which may be half a key.
+        raise UsageError(f"The line was not understood. {_USAGE}") from None
+    return arguments
+
+
+def _someone_answers(shell: InteractiveShell) -> bool:
+    """Whether the front end can answer a prompt: JupyterLab, VS Code and Colab say so."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:
+        return bool(kernel.get_parent().get("content", {}).get("allow_stdin"))
+    running_a_script = not getattr(shell.parent, "interact", True)
+    return not running_a_script and sys.stdin is not None and sys.stdin.isatty()
+
+
+def register(shell: InteractiveShell) -> None:
+    """Add the magics and their completion to a shell."""
+    magics = ClarifaiMagics(shell)
+    shell.register_magics(magics)
+    shell.set_hook("complete_command", lambda _shell, event: magics.complete(event), str_key=_HOOK)
+
+
+def unregister(shell: InteractiveShell) -> None:
+    """Sign out and leave the shell as it was before `register`."""
+    manager = shell.magics_manager
+    magics = manager.registry.pop(ClarifaiMagics.__name__, None)
+    if magics is None:
+        return
+    magics.notebook.close()
+    for kind, table in manager.magics.items():
+        for name in ClarifaiMagics.magics[kind]:
+            table.pop(name, None)
+    shell.configurables.remove(magics)
+    shell.strdispatchers["complete_command"].strs.pop(_HOOK, None)
+
+
+_HOOK = "%clarifai_auth"

@@ -1,0 +1,283 @@
+"""What each method of the Clarifai API asks of a key, read from clarifai-grpc's descriptors.
+
+Scopes are given and taken in the spelling of Clarifai's documentation (`Inputs:Add`); the
+spelling of the enum (`Inputs_Add`) is accepted wherever a scope comes in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from clarifai_grpc.grpc.api import service_pb2
+from clarifai_grpc.grpc.auth.scope import scope_pb2
+from clarifai_grpc.grpc.auth.util import extension_pb2
+from google.api import annotations_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SERVICE = "clarifai.api.V2"
+ALL = "All"
+
+# The descriptor of GetUser names no scope, yet restricted keys are refused it unless they hold its
+# endpoint permission (seen in https://github.com/Clarifai/clarifai-python/pull/868).
+_BY_ENDPOINT_ONLY = frozenset({"GetUser"})
+
+
+class Auth(enum.Enum):
+    """How a method is authorised: the names of `clarifai.auth.types.AuthType`."""
+
+    NONE = "NoAuth"
+    KEY = "KeyAuth"
+    PAT = "PATAuth"
+    SESSION = "SessionTokenAuth"
+    ADMIN = "AdminAuth"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What one method asks of a key.
+
+    Attributes
+    ----------
+    method : str
+        The method's bare name, such as `PostInputs`.
+    auth : Auth
+        Which kind of key: a PAT or an API key (`KEY`), a PAT alone (`PAT`), none, or one that no
+        key of a user can be (`SESSION`, `ADMIN`).
+    scopes : frozenset of str
+        The least scopes, in documentation spelling; Clarifai may ask for more. From
+        `cl_auth_type` and `cl_depending_scopes` in `clarifai.auth.util.extension`.
+
+    """
+
+    method: str
+    auth: Auth
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One REST address of a method: `google.api.http` and its additional bindings.
+
+    Attributes
+    ----------
+    verb : str
+        The HTTP verb in upper case.
+    path : str
+        The template, such as `/v2/users/{user_app_id.user_id}/apps`.
+    has_body : bool
+        Whether the request is the JSON body; if not, it is the query.
+
+    """
+
+    verb: str
+    path: str
+    has_body: bool
+
+    @property
+    def names_user(self) -> bool:
+        """Whether the path says whose resource is meant."""
+        return "{user_app_id.user_id}" in self.path
+
+    @property
+    def names_app(self) -> bool:
+        """Whether the path says which app is meant."""
+        return "{user_app_id.app_id}" in self.path
+
+
+@cache
+def methods() -> dict[str, Any]:
+    """Give the method descriptors of the API by bare name, in the order of the descriptor.
+
+    Returns
+    -------
+    dict of str to google.protobuf.descriptor.MethodDescriptor
+        273 of them in clarifai-grpc 12.6.0.
+
+    """
+    service = service_pb2.DESCRIPTOR.services_by_name["V2"]
+    return {method.name: method for method in service.methods}
+
+
+def _descriptor(method: str) -> Any:
+    name = method.removeprefix(f"/{SERVICE}/")
+    if name in methods():
+        return methods()[name]
+    close = difflib.get_close_matches(name, methods(), n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else "See https://docs.clarifai.com/."
+    raise LookupError(f"The Clarifai API has no method {name!r}.\n{hint}")
+
+
+@cache
+def requirement(method: str) -> Requirement:
+    """Tell which kind of key and which scopes a method needs.
+
+    Parameters
+    ----------
+    method : str
+        A bare name (`PostInputs`) or a full one (`/clarifai.api.V2/PostInputs`).
+
+    Returns
+    -------
+    Requirement
+        As the descriptor has it.
+
+    Raises
+    ------
+    LookupError
+        There is no such method.
+
+    """
+    descriptor = _descriptor(method)
+    extensions = descriptor.GetOptions().Extensions
+    auth = extension_pb2.DESCRIPTOR.extensions_by_name["cl_auth_type"].enum_type
+    return Requirement(
+        method=descriptor.name,
+        auth=Auth(auth.values_by_number[extensions[extension_pb2.cl_auth_type]].name),
+        scopes=frozenset(
+            spelled(scope_pb2.S.Name(number))
+            for number in extensions[extension_pb2.cl_depending_scopes]
+        ),
+    )
+
+
+@cache
+def routes(method: str) -> tuple[Route, ...]:
+    """List a method's REST addresses, the principal one first.
+
+    Parameters
+    ----------
+    method : str
+        A bare or full method name.
+
+    Returns
+    -------
+    tuple of Route
+        From `google.api.http`.
+
+    Raises
+    ------
+    LookupError
+        There is no such method.
+
+    """
+    rule = _descriptor(method).GetOptions().Extensions[annotations_pb2.http]
+    rules = [(each.WhichOneof("pattern"), each) for each in (rule, *rule.additional_bindings)]
+    return tuple(
+        Route(verb.upper(), getattr(each, verb), bool(each.body or rule.body))
+        for verb, each in rules
+    )
+
+
+def names_app(method: str) -> bool:
+    """Tell whether a method's principal REST path names an app.
+
+    Parameters
+    ----------
+    method : str
+        A bare or full method name.
+
+    Returns
+    -------
+    bool
+        False for the methods on a user's own things (apps, keys, compute) and for those on none.
+
+    Raises
+    ------
+    LookupError
+        There is no such method.
+
+    """
+    return routes(method)[0].names_app
+
+
+def spelled(scope: str) -> str:
+    """Spell a scope as the documentation does: `Inputs_Add` becomes `Inputs:Add`.
+
+    Parameters
+    ----------
+    scope : str
+        In either spelling; an endpoint permission stays as it is.
+
+    Returns
+    -------
+    str
+        The documentation's spelling.
+
+    """
+    return scope if scope.startswith("/") else scope.replace("_", ":")
+
+
+@cache
+def _implied() -> dict[str, frozenset[str]]:
+    values = scope_pb2.S.DESCRIPTOR.values
+    depending = scope_pb2.clarifai_depending_scopes
+    return {
+        spelled(value.name): frozenset(
+            spelled(scope_pb2.S.Name(number)) for number in value.GetOptions().Extensions[depending]
+        )
+        for value in values
+        if value.number
+    }
+
+
+def expand(scopes: Iterable[str]) -> frozenset[str]:
+    """Add the scopes that the given ones imply.
+
+    Parameters
+    ----------
+    scopes : iterable of str
+        Scopes in either spelling; names that are not known are kept.
+
+    Returns
+    -------
+    frozenset of str
+        In documentation spelling. `All` implies every scope. From `clarifai_depending_scopes` in
+        `clarifai.auth.scope`, which is transitive already.
+
+    """
+    given = frozenset(map(spelled, scopes))
+    if ALL in given:
+        return given | _implied().keys()
+    return given.union(*(_implied().get(scope, frozenset()) for scope in given))
+
+
+def missing_scopes(
+    method: str, scopes: Iterable[str], endpoints: Iterable[str] = ()
+) -> frozenset[str]:
+    """Tell what a key lacks to call a method.
+
+    Parameters
+    ----------
+    method : str
+        A bare or full method name.
+    scopes : iterable of str
+        The key's scopes, in either spelling.
+    endpoints : iterable of str
+        The key's endpoint permissions, such as `/clarifai.api.V2/ListModels`.
+
+    Returns
+    -------
+    frozenset of str
+        The least scopes that are missing, in documentation spelling; for a method that is granted
+        by endpoint alone, its endpoint permission. Empty if the key may call the method.
+
+    Raises
+    ------
+    LookupError
+        There is no such method.
+
+    """
+    need = requirement(method)
+    held = expand(scopes)
+    permission = f"/{SERVICE}/{need.method}"
+    if ALL in held or permission in held.union(endpoints):
+        return frozenset()
+    if need.method in _BY_ENDPOINT_ONLY:
+        return frozenset({permission})
+    return need.scopes - held

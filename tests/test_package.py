@@ -1,0 +1,58 @@
+"""What the package promises from outside: its names, and that loading it is light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import clarifai_magic
+
+HEAVY = ("grpc", "google.protobuf", "clarifai_grpc", "ipywidgets", "anywidget", "yaml", "keyring")
+
+
+def test_public_names():
+    assert clarifai_magic.__all__ == [
+        "ClarifaiAuthWarning",
+        "ClarifaiMagicError",
+        "Credentials",
+        "Session",
+        "connect",
+        "find_credentials",
+        "load_ipython_extension",
+        "logout",
+        "unload_ipython_extension",
+    ]
+    assert all(getattr(clarifai_magic, name) for name in clarifai_magic.__all__)
+
+
+def test_importing_and_loading_imports_nothing_heavy():
+    program = f"""
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+before = set(sys.modules)
+InteractiveShell.instance().run_cell("%load_ext clarifai_magic")
+assert "clarifai_magic.magics" in sys.modules
+print([name for name in {HEAVY!r} if name in set(sys.modules) - before])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_loading_and_unloading_any_number_of_times_prints_and_leaves_nothing(shell):
+    shell.run("%unload_ext clarifai_magic")
+    names, hooks = set(shell.names), dict(shell.ip.strdispatchers["complete_command"].strs)
+    magics = {kind: set(table) for kind, table in shell.ip.magics_manager.magics.items()}
+    registry = set(shell.ip.magics_manager.registry)
+    configurables = list(shell.ip.configurables)
+    for _ in range(3):
+        assert shell.run("%load_ext clarifai_magic") == ""
+        assert shell.run("%reload_ext clarifai_magic") == ""
+        assert shell.run("%unload_ext clarifai_magic") == ""
+    assert {n for n in set(shell.names) - names if not n.startswith("_i")} == set()
+    assert dict(shell.ip.strdispatchers["complete_command"].strs) == hooks
+    assert {kind: set(t) for kind, t in shell.ip.magics_manager.magics.items()} == magics
+    assert set(shell.ip.magics_manager.registry) == registry
+    assert shell.ip.configurables == configurables
+    assert "not found" in shell.fail("%clarifai_auth")

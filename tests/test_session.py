@@ -1,0 +1,108 @@
+"""A session as an object: what it holds, shows and gives back."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from clarifai_grpc.channel.clarifai_channel import ClarifaiChannel
+from clarifai_grpc.grpc.api import service_pb2
+from clarifai_grpc.grpc.api.status import status_code_pb2
+
+import clarifai_magic
+from clarifai_magic import Credentials, connect
+from clarifai_magic.errors import NoCredentialsError, SecretError
+from clarifai_magic.namespace import FLAT_NAMES
+from clarifai_magic.session import live
+
+
+def signed_in(sandbox, **ids):
+    return connect(Credentials(sandbox.keys.pat, base=sandbox.base, **ids))
+
+
+def test_connect_takes_the_environments_key(environment, sandbox):
+    environment(PAT=sandbox.keys.pat, USER_ID="alice", APP_ID="main")
+    with connect() as session:
+        assert session.source == "CLARIFAI_PAT in the environment"
+        assert session.base == sandbox.base
+        assert session.stub.ListModels(service_pb2.ListModelsRequest()).models
+
+
+def test_connect_without_a_key_says_where_it_looked():
+    with pytest.raises(NoCredentialsError, match="CLARIFAI_PAT"):
+        connect()
+
+
+def test_the_namespace_is_what_the_documentation_uses(sandbox):
+    with signed_in(sandbox, app_id="main") as session:
+        names = session.namespace()
+    assert tuple(names) == FLAT_NAMES
+    assert names["userDataObject"].user_id == names["USER_ID"] == "alice"
+    assert names["userDataObject"].app_id == names["APP_ID"] == "main"
+
+
+def test_the_summary_tells_everything_but_the_key(sandbox):
+    with signed_in(sandbox, app_id="main") as session:
+        assert session.summary() == "alice · PAT from Python · app main · scopes All"
+    with signed_in(sandbox, user_id="clarifai", app_id="main") as session:
+        assert "app clarifai/main" in session.summary()
+    with signed_in(sandbox) as session:
+        assert "no app chosen of main, recipes (--app-id)" in session.summary()
+
+
+def test_a_key_that_travels_in_the_clear_is_said_to():
+    credentials = Credentials("k" * 32, base="http://clarifai.example.com")
+    with connect(credentials, verified=False) as session:
+        assert "not encrypted" in session.summary()
+
+
+def test_other_ids_share_the_sign_in(sandbox):
+    with signed_in(sandbox, app_id="main") as session:
+        other = session.with_ids(app_id="recipes")
+        assert (other.userDataObject.user_id, other.userDataObject.app_id) == ("alice", "recipes")
+        assert other.stub.ListModels(service_pb2.ListModelsRequest()).status.code == (
+            status_code_pb2.SUCCESS
+        )
+        other.close()
+        assert session.stub.ListModels(service_pb2.ListModelsRequest()).models
+
+
+def test_a_json_channel_made_by_somebody_else_does_no_harm(sandbox):
+    with signed_in(sandbox, app_id="main") as session:
+        ClarifaiChannel.get_json_channel("https://nosuch.invalid")
+        assert session.stub.ListModels(service_pb2.ListModelsRequest()).models
+
+
+def test_closing_ends_the_channel_and_the_registration_and_may_be_repeated(sandbox):
+    session = signed_in(sandbox)
+    stub = session.stub
+    assert session in live
+    session.close()
+    session.close()
+    assert session not in live
+    with pytest.raises(ValueError, match="closed channel"):
+        stub.ListModels(service_pb2.ListModelsRequest())
+
+
+def test_logout_closes_every_session(sandbox):
+    sessions = [signed_in(sandbox), signed_in(sandbox)]
+    clarifai_magic.logout()
+    assert not set(sessions) & set(live)
+
+
+def test_a_refused_sign_in_leaves_nothing_open(sandbox):
+    before = len(live)
+    with pytest.raises(clarifai_magic.ClarifaiMagicError):
+        connect(Credentials(sandbox.keys.revoked_key, base=sandbox.base))
+    assert len(live) == before
+
+
+def test_pickling_a_session_is_refused_with_the_reason(sandbox):
+    with signed_in(sandbox) as session, pytest.raises(SecretError, match="holds a Clarifai key"):
+        pickle.dumps(session)
+
+
+@pytest.mark.parametrize("show", [str, repr, lambda s: repr(s.__dict__)])
+def test_a_session_never_shows_the_key(sandbox, show):
+    with signed_in(sandbox) as session:
+        assert sandbox.keys.pat not in show(session)
