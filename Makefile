@@ -5,7 +5,7 @@ BIN := .venv/bin
 COLAB_TESTS := tests/colab tests/sources/test_hosted.py tests/test_channel.py tests/test_kernel.py \
 	tests/test_magics.py tests/test_package.py tests/test_terminal.py notebooks/quickstart.ipynb
 
-.PHONY: demo test lint lab clean
+.PHONY: demo test lint troubleshooting lab clean
 
 demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -18,6 +18,9 @@ lint: .venv/dev  ## types and style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+troubleshooting: .venv/dev  ## docs/troubleshooting.md, from what really happens
+	$(BIN)/python tests/faults.py
 
 lab: .venv/dev  ## JupyterLab on the quickstart
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb

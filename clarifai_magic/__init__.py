@@ -15,6 +15,8 @@ from clarifai_magic.errors import ClarifaiAuthWarning, ClarifaiMagicError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from clarifai_magic.form import login_form
+    from clarifai_magic.refusals import explain
     from clarifai_magic.session import Session, connect, logout
     from clarifai_magic.sources import find_credentials
 
@@ -24,8 +26,10 @@ __all__ = [
     "Credentials",
     "Session",
     "connect",
+    "explain",
     "find_credentials",
     "load_ipython_extension",
+    "login_form",
     "logout",
     "unload_ipython_extension",
 ]
@@ -33,7 +37,9 @@ __all__ = [
 _LAZY = {
     "Session": "session",
     "connect": "session",
+    "explain": "refusals",
     "find_credentials": "sources",
+    "login_form": "form",
     "logout": "session",
 }
 

@@ -6,7 +6,7 @@ all that is done here. What a caller says explicitly, by metadata or by IDs, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,14 @@ from clarifai_grpc.grpc.api import resources_pb2
 
 from clarifai_magic.credentials import Metadata, Unpicklable
 from clarifai_magic.scopes import methods, routes
+from clarifai_magic.statuses import FIRST, LAST
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Serializer = Callable[[Any], bytes]
+Deserializer = Callable[[bytes], Any]
+Watch = Callable[[str, int], None]
 
 
 class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
@@ -33,6 +36,8 @@ class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
         Sent with a call that brings no metadata of its own.
     user_app_id : clarifai.api.UserAppIDSet
         Put into requests that name neither user nor app, unless the call brings another key.
+    watch : callable
+        Told the bare method name and the status code of each response about the connection.
     """
 
     def __init__(
@@ -40,34 +45,60 @@ class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
         channel: grpc.Channel,
         metadata: Metadata,
         user_app_id: resources_pb2.UserAppIDSet,
+        watch: Watch,
     ) -> None:
         self._channel = channel
         self._metadata = metadata
         self._user_app_id = user_app_id
+        self._watch = watch
 
     def unary_unary(
-        self, method: str, request_serializer: Any = None, *rest: Any, **options: Any
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        **options: Any,
     ) -> grpc.UnaryUnaryMultiCallable:
         """Wrap the callable of a method with one request and one response."""
-        return _UnaryUnary(self, "unary_unary", method, request_serializer, rest, options)
+        return _UnaryUnary(
+            self, "unary_unary", method, request_serializer, response_deserializer, options
+        )
 
     def unary_stream(
-        self, method: str, request_serializer: Any = None, *rest: Any, **options: Any
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        **options: Any,
     ) -> grpc.UnaryStreamMultiCallable:
         """Wrap the callable of a method with one request and many responses."""
-        return _UnaryStream(self, "unary_stream", method, request_serializer, rest, options)
+        return _UnaryStream(
+            self, "unary_stream", method, request_serializer, response_deserializer, options
+        )
 
     def stream_unary(
-        self, method: str, request_serializer: Any = None, *rest: Any, **options: Any
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        **options: Any,
     ) -> grpc.StreamUnaryMultiCallable:
         """Wrap the callable of a method with many requests and one response."""
-        return _StreamUnary(self, "stream_unary", method, request_serializer, rest, options)
+        return _StreamUnary(
+            self, "stream_unary", method, request_serializer, response_deserializer, options
+        )
 
     def stream_stream(
-        self, method: str, request_serializer: Any = None, *rest: Any, **options: Any
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        **options: Any,
     ) -> grpc.StreamStreamMultiCallable:
         """Wrap the callable of a method with many requests and many responses."""
-        return _StreamStream(self, "stream_stream", method, request_serializer, rest, options)
+        return _StreamStream(
+            self, "stream_stream", method, request_serializer, response_deserializer, options
+        )
 
     def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
         """Pass on `grpc.Channel.subscribe`."""
@@ -97,14 +128,15 @@ class _Callable(Unpicklable):
         kind: str,
         method: str,
         serialize: Serializer,
-        rest: Iterable[Any],
+        deserialize: Deserializer,
         options: dict[str, Any],
     ) -> None:
         make = getattr(owner._channel, kind)  # noqa: SLF001
         self._metadata = owner._metadata  # noqa: SLF001
         filled = with_default_ids(method, serialize, owner._user_app_id)  # noqa: SLF001
-        self._filled = make(method, filled, *rest, **options)
-        self._make_bare = partial(make, method, serialize, *rest, **options)
+        watched = watching(method, deserialize, owner._watch)  # noqa: SLF001
+        self._filled = make(method, filled, watched, **options)
+        self._make_bare = partial(make, method, serialize, deserialize, **options)
 
     def _for(self, metadata: Any) -> tuple[Any, Any]:
         """The callable for a call with this metadata, and the metadata to send."""
@@ -206,6 +238,34 @@ def with_default_ids(
         return serialize(request) + tail
 
     return serialized
+
+
+def watching(method: str, deserialize: Deserializer, watch: Watch) -> Deserializer:
+    """A deserializer that tells of responses whose status is about the connection.
+
+    Every kind of call, whether it waits, streams or is a future, reads its responses by one.
+
+    Parameters
+    ----------
+    method : str
+        Full name, such as ``/clarifai.api.V2/ListModels``.
+    deserialize : callable
+        The response type's own deserializer.
+    watch : callable
+        Told the bare method name and the status code.
+    """
+    name = method.rpartition("/")[2]
+    descriptor = methods().get(name)
+    if descriptor is None or "status" not in descriptor.output_type.fields_by_name:
+        return deserialize
+
+    def deserialized(data: bytes) -> Any:
+        response = deserialize(data)
+        if FIRST <= response.status.code <= LAST:
+            watch(name, response.status.code)
+        return response
+
+    return deserialized
 
 
 def _field_bytes(name: str, number: int, user_app_id: resources_pb2.UserAppIDSet) -> bytes:

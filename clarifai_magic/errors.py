@@ -16,6 +16,8 @@ ClarifaiMagicError
 │   ├── UserNotFoundError        no such user, or out of this key's reach
 │   ├── AppNotFoundError         no such app under that user
 │   └── AppMismatchError         an API key came with the IDs of another app
+├── UnknownMethodError       the API has no such method
+├── CallError                a call could not be made as it was
 └── UnreachableError         the API did not answer
     ├── RefusedConnectionError   nothing listens there
     ├── UnknownHostError         the name does not resolve
@@ -162,6 +164,18 @@ class AppMismatchError(RefusedError):
     """An API key came with the IDs of another app."""
 
     code = "app-mismatch"
+
+
+class UnknownMethodError(ClarifaiMagicError, LookupError):
+    """The API has no method of that name."""
+
+    code = "unknown-method"
+
+
+class CallError(ClarifaiMagicError):
+    """A call could not be made, or not be finished, as it was."""
+
+    code = "call"
 
 
 class UnreachableError(ClarifaiMagicError, ConnectionError):

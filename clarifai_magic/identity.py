@@ -22,7 +22,8 @@ from clarifai_magic.errors import (
     AppNotFoundError,
     UserNotFoundError,
 )
-from clarifai_magic.translation import is_connection_failure, refused, unreachable
+from clarifai_magic.failures import failed, is_connection_failure
+from clarifai_magic.statuses import refused
 
 if TYPE_CHECKING:
     from clarifai_magic.credentials import Credentials, Metadata
@@ -143,10 +144,18 @@ class _Question:
 
     def settled(self, method: str, request: Any, first: Any) -> Any:
         pending = [first]
+        outages: list[grpc.RpcError] = []
 
         def attempt() -> Any:
             future = pending.pop() if pending else self.future(method, request)
-            return future.result()
+            try:
+                return future.result()
+            except grpc.RpcError as error:
+                # What kept it from answering says more than that time ran out over it.
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and outages:
+                    raise outages[-1] from None
+                outages.append(error)
+                raise
 
         # The last answer, or the last error, is what the user is told when time runs out.
         retrying = tenacity.Retrying(
@@ -158,7 +167,7 @@ class _Question:
         try:
             return retrying(attempt)
         except grpc.RpcError as error:
-            raise unreachable(error, self.deployment) from None
+            raise failed(error, self.deployment.base) from None
 
     def ask_all(self, credentials: Credentials) -> _Answers:
         """The four answers, with one round trip's wait."""

@@ -4,43 +4,55 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from traitlets import Bool
 
 from clarifai_magic import history, saving, sources
 from clarifai_magic.credentials import SECRETS_PAGE, looks_like_key
 from clarifai_magic.errors import ExposedKeyError, NotSignedInError
-from clarifai_magic.notebook import FLAT, Notebook
-from clarifai_magic.sources.place import Surroundings
+from clarifai_magic.notebook import FLAT, Notebook, has_front_end
+from clarifai_magic.snippets.languages import LANGUAGES, METHODS
+from clarifai_magic.sources.place import Later, Surroundings
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator, Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from clarifai_magic.permissions import Table
     from clarifai_magic.session import Session
+    from clarifai_magic.snippets.program import Program
+    from clarifai_magic.sources.place import PassedOver
 
-ACTIONS = ("login", "status", "use", "logout")
+ACTIONS = ("login", "status", "use", "logout", "doctor")
+_PREFILLED = ("user_id", "app_id", "base", "root_certificates")
 _KEY_OPTION = re.compile(r"--?(?:pat|key|api[-_]?key|token)(?:=|\s+)\S", re.IGNORECASE)
-_USAGE = (
-    "%clarifai_auth [login|status|use NAME|logout] [--from SOURCE[:NAME]] [--user-id ID] "
-    "[--app-id ID] …; %clarifai_auth? tells more."
-)
+_USAGE = {
+    "clarifai_auth": "%clarifai_auth [login|status|use NAME|logout|doctor] [--from SOURCE[:NAME]] "
+    "[--user-id ID] [--app-id ID] …; %clarifai_auth? tells more.",
+    "clarifai_scopes": "%clarifai_scopes [METHOD …]",
+    "clarifai_snippet": f"%clarifai_snippet {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]",
+}
 
 
 @magics_class
 class ClarifaiMagics(Magics):  # type: ignore[misc]
     """``%clarifai_auth``, and what it remembers for a kernel's life."""
 
+    warn = Bool(True, help="Warn when a call is refused for the key's sake.").tag(config=True)
+
     denied: ClassVar[set[str]] = set()
     """Secrets of a hosted notebook that its user said no to; reloading does not ask again."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        self.notebook = Notebook(shell)
+        self.notebook = Notebook(shell, warns=lambda: self.warn)
 
     @no_var_expand
     @magic_arguments()
@@ -52,7 +64,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         metavar="SOURCE[:NAME]",
         default="",
         help="look for the key there only: env[:VARIABLE], colab[:SECRET], kaggle[:SECRET], "
-        "config[:CONTEXT], keyring[:USER], prompt, var:NAME, sandbox",
+        "config[:CONTEXT], keyring[:USER], form, prompt, var:NAME, sandbox",
     )
     @argument("--user-id", metavar="ID", default="", help="whose resources; else the key's user")
     @argument("--app-id", metavar="ID", default="", help="which app; else the only one there is")
@@ -94,25 +106,39 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         if not name.isidentifier():
             raise UsageError("--as NAME: NAME is a Python variable's name.")
         current = self.notebook.sessions.get(name)
-        found = self._found(arguments, current)
+        try:
+            found = self._found(arguments, current)
+        except Later as later:
+            self._show_form(arguments, later.passed_over)
+            return
         if current is not None and found.credentials == current.found.credentials:
             replaced = self.notebook.show(name)
         else:
             session = connect(found, verified=not arguments.no_verify, timeout=arguments.timeout)
+            self.notebook.dismiss(name)
             replaced = self.notebook.adopt(name, session)
-        if replaced:
-            print(f"Note: replaced your own {', '.join(replaced)}.")
-        session = self.notebook.sessions[name]
-        print(f"Signed in as {session.summary()}")
-        if session.found.credentials.warning:
-            print(f"Note: {session.found.credentials.warning}")
-        if arguments.save:
-            print(saving.save(session, arguments.save))
+        for line in _told(self.notebook.sessions[name], replaced, save=arguments.save):
+            print(line)
+
+    def _show_form(self, arguments: Namespace, passed_over: Sequence[PassedOver]) -> None:
+        from clarifai_magic.form import LoginForm
+
+        form = LoginForm(
+            {option: getattr(arguments, option) for option in _PREFILLED},
+            passed_over=passed_over,
+            verified=not arguments.no_verify,
+            timeout=arguments.timeout,
+            bind=partial(self.notebook.adopt, arguments.bound_name),
+            tell=partial(_told, save=arguments.save),
+        )
+        self.notebook.expect(arguments.bound_name, form)
+        form.show()
 
     def _found(self, arguments: Namespace, current: Session | None) -> sources.Found:
         around = Surroundings(
             namespace=self.shell.user_ns,
             may_ask=not arguments.no_input and _someone_answers(self.shell),
+            shows_forms=has_front_end(self.shell),
             shell_module=type(self.shell).__module__,
             signed_in=current.found.credentials if current else None,
             denied=self.denied,
@@ -154,10 +180,72 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         for words in dict.fromkeys(kept):
             print(words)
 
+    def _doctor(self, arguments: Namespace) -> None:
+        from clarifai_magic.doctor import report
+
+        current = self.notebook.sessions.get(self.notebook.flat)
+        deployment = current.deployment if current else None
+        print(
+            report(
+                arguments.base or (deployment.base if deployment else ""),
+                arguments.root_certificates or (deployment.root_certificates if deployment else ""),
+                type(self.shell).__module__,
+            )
+        )
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("methods", nargs="*", metavar="METHOD", help="such as PostInputs; default: all")
+    @line_magic
+    def clarifai_scopes(self, line: str) -> Table:
+        """Show what the key may do: all of it, or what single methods need and whether they work.
+
+        The least scopes are those that the API's own descriptors name; a call may need more.
+        """
+        self._refuse_key(line)
+        arguments = _parsed(self.clarifai_scopes, line)
+        from clarifai_magic import permissions
+
+        identity = self._flat_session("look at").identity
+        if arguments.methods:
+            return permissions.of_methods(arguments.methods, identity)
+        return permissions.of_key(identity)
+
+    def _flat_session(self, purpose: str) -> Session:
+        if not self.notebook.flat:
+            raise NotSignedInError(
+                f"There is no session to {purpose}.", "Run %clarifai_auth first."
+            )
+        return self.notebook.sessions[self.notebook.flat]
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("language", choices=LANGUAGES, help="of the program; curl is one for the shell")
+    @argument("--method", choices=METHODS, default=next(iter(METHODS)), help="what it calls")
+    @line_magic
+    def clarifai_snippet(self, line: str) -> Program:
+        """Write the session down as a whole program for another client of the API.
+
+        The program reads the key from the environment: it is not in it. It is shown when the line
+        is the cell's last, and can be kept: ``program = %clarifai_snippet php``.
+        """
+        self._refuse_key(line)
+        arguments = _parsed(self.clarifai_snippet, line)
+        from clarifai_magic.snippets.program import program
+
+        session = self._flat_session("write a program for")
+        return program(session, arguments.language, arguments.method)
+
     def complete(self, event: Any) -> list[str]:
         """Offer what can come next on the line, for IPython's completer."""
         words = event.line.split()
         before = words[-1] if event.line.endswith(" ") else words[-2] if len(words) > 1 else ""
+        if event.command.endswith("clarifai_scopes"):
+            from clarifai_magic.scopes import methods
+
+            return list(methods())
+        if event.command.endswith("clarifai_snippet"):
+            return list(METHODS) if before == "--method" else [*LANGUAGES, "--method"]
         if before == "--from":
             return list(sources.ALL)
         if before == "--save":
@@ -184,15 +272,25 @@ def _parsed(magic: Any, line: str) -> Namespace:
         arguments: Namespace = parse_argstring(magic, line)
     except UsageError:
         # argparse repeats what was typed, which may be half a key.
-        raise UsageError(f"The line was not understood. {_USAGE}") from None
+        raise UsageError(f"The line was not understood. {_USAGE[magic.__name__]}") from None
     return arguments
 
 
+def _told(session: Session, replaced: list[str], *, save: str | None) -> Iterator[str]:
+    """What there is to say about a session that has just been signed in."""
+    if replaced:
+        yield f"Note: replaced your own {', '.join(replaced)}."
+    yield f"Signed in as {session.summary()}"
+    if session.found.credentials.warning:
+        yield f"Note: {session.found.credentials.warning}"
+    if save:
+        yield saving.save(session, save)
+
+
 def _someone_answers(shell: InteractiveShell) -> bool:
-    """Whether the front end can answer a prompt: JupyterLab, VS Code and Colab say so."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None:
-        return bool(kernel.get_parent().get("content", {}).get("allow_stdin"))
+    """Whether somebody is there to answer a prompt."""
+    if getattr(shell, "kernel", None) is not None:
+        return has_front_end(shell)
     running_a_script = not getattr(shell.parent, "interact", True)
     return not running_a_script and sys.stdin is not None and sys.stdin.isatty()
 
@@ -201,7 +299,10 @@ def register(shell: InteractiveShell) -> None:
     """Add the magics and their completion to a shell."""
     magics = ClarifaiMagics(shell)
     shell.register_magics(magics)
-    shell.set_hook("complete_command", lambda _shell, event: magics.complete(event), str_key=_HOOK)
+    for hook in _HOOKS:
+        shell.set_hook(
+            "complete_command", lambda _shell, event: magics.complete(event), str_key=hook
+        )
 
 
 def unregister(shell: InteractiveShell) -> None:
@@ -215,7 +316,8 @@ def unregister(shell: InteractiveShell) -> None:
         for name in ClarifaiMagics.magics[kind]:
             table.pop(name, None)
     shell.configurables.remove(magics)
-    shell.strdispatchers["complete_command"].strs.pop(_HOOK, None)
+    for hook in _HOOKS:
+        shell.strdispatchers["complete_command"].strs.pop(hook, None)
 
 
-_HOOK = "%clarifai_auth"
+_HOOKS = ("%clarifai_auth", "%clarifai_scopes", "%clarifai_snippet")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from clarifai_magic.errors import NotSignedInError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from IPython.core.interactiveshell import InteractiveShell
 
 FLAT_NAMES = (
@@ -35,6 +37,7 @@ class Placeholder:
         )
 
     __call__ = __iter__ = __len__ = __getitem__ = __str__ = __bytes__ = __add__ = __radd__ = _refuse
+    __enter__ = __exit__ = _refuse
 
     def __getattr__(self, name: str) -> NoReturn:
         # Displays, completers and debuggers probe names like these and expect AttributeError.
@@ -74,10 +77,26 @@ def inject(shell: InteractiveShell, names: dict[str, Any]) -> tuple[dict[str, An
     return injected, replaced
 
 
-def inject_placeholders(shell: InteractiveShell) -> dict[str, Any]:
-    """Bind every flat name to a placeholder; see `inject`."""
-    placeholder = Placeholder()
-    return inject(shell, dict.fromkeys(FLAT_NAMES, placeholder))[0]
+def placeholders(names: Iterable[str]) -> dict[str, Placeholder]:
+    """A placeholder for each of the names."""
+    return dict.fromkeys(names, Placeholder())
+
+
+def lend(shell: InteractiveShell, names: dict[str, Any]) -> Callable[[], None]:
+    """Bind names in the notebook until the function that is returned is called.
+
+    That function puts back what the names stood for before, where they still hold what was lent.
+    """
+    namespace = shell.user_ns
+    before = {name: namespace[name] for name in names if name in namespace}
+    lent, _ = inject(shell, names)
+
+    def restore() -> None:
+        still = {name: value for name, value in lent.items() if namespace.get(name) is value}
+        withdraw(shell, still)
+        inject(shell, {name: before[name] for name in still if name in before})
+
+    return restore
 
 
 def withdraw(shell: InteractiveShell, injected: dict[str, Any]) -> None:

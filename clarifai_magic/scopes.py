@@ -17,6 +17,8 @@ from clarifai_grpc.grpc.auth.scope import scope_pb2
 from clarifai_grpc.grpc.auth.util import extension_pb2
 from google.api import annotations_pb2
 
+from clarifai_magic.errors import UnknownMethodError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -110,7 +112,7 @@ def _descriptor(method: str) -> Any:
         return methods()[name]
     close = difflib.get_close_matches(name, methods(), n=1)
     hint = f"Did you mean {close[0]!r}?" if close else "See https://docs.clarifai.com/."
-    raise LookupError(f"The Clarifai API has no method {name!r}.\n{hint}")
+    raise UnknownMethodError(f"The Clarifai API has no method {name[:60]!r}.", hint)
 
 
 @cache
@@ -129,7 +131,7 @@ def requirement(method: str) -> Requirement:
 
     Raises
     ------
-    LookupError
+    UnknownMethodError
         There is no such method.
 
     """
@@ -162,7 +164,7 @@ def routes(method: str) -> tuple[Route, ...]:
 
     Raises
     ------
-    LookupError
+    UnknownMethodError
         There is no such method.
 
     """
@@ -189,7 +191,7 @@ def names_app(method: str) -> bool:
 
     Raises
     ------
-    LookupError
+    UnknownMethodError
         There is no such method.
 
     """
@@ -269,7 +271,7 @@ def missing_scopes(
 
     Raises
     ------
-    LookupError
+    UnknownMethodError
         There is no such method.
 
     """

@@ -17,6 +17,7 @@ from clarifai_magic.channel import AuthorisedChannel
 from clarifai_magic.credentials import Credentials, Unpicklable
 from clarifai_magic.deployment import find_deployment
 from clarifai_magic.identity import unverified, verify
+from clarifai_magic.refusals import RefusalWatch
 from clarifai_magic.sources import Found, find_credentials
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Session(Unpicklable):
         For ``V2Stub(channel)``; its calls are authorised.
     userDataObject : clarifai.api.UserAppIDSet
         Whose resources calls are about.
+    watch : RefusalWatch
+        Warns when a call is refused for the key's sake.
     lend : callable, optional
         Set by the notebook: gives this session the flat names until what it returns is called.
     kept : list of str
@@ -84,7 +87,8 @@ class Session(Unpicklable):
         self.userDataObject = resources_pb2.UserAppIDSet(
             user_id=identity.user_id, app_id=identity.app_id
         )
-        self.channel = AuthorisedChannel(channel, self.metadata, self.userDataObject)
+        self.watch = RefusalWatch(identity)
+        self.channel = AuthorisedChannel(channel, self.metadata, self.userDataObject, self.watch)
         self.lend: Callable[[], Callable[[], None]] | None = None
         self.kept = [found.credentials.kept] if found.credentials.kept else []
         self._blocks: list[Callable[[], None]] = []
@@ -95,7 +99,7 @@ class Session(Unpicklable):
     @cached_property
     def stub(self) -> service_pb2_grpc.V2Stub:
         """The generated stub over `channel`."""
-        return _stub(self.channel)
+        return make_stub(self.channel)
 
     @property
     def source(self) -> str:
@@ -145,6 +149,10 @@ class Session(Unpicklable):
             app_id=self.identity.app_id if app_id is None else app_id,
         )
         return Session(self.found, identity, self.deployment, self._bare_channel, ExitStack())
+
+    def lives_on(self, other: Session) -> bool:
+        """Whether this session uses the connection of the other one."""
+        return self._bare_channel is other._bare_channel
 
     def on_close(self, callback: Callable[[], object]) -> None:
         """Have `callback` called when the session closes, before those that came earlier."""
@@ -212,9 +220,9 @@ def connect(
         if credentials.server is not None:
             undo.callback(credentials.server.close)
         deployment = find_deployment(credentials.base, credentials.root_certificates)
-        channel = undo.enter_context(_channel(deployment))
+        channel = undo.enter_context(bare_channel(deployment))
         identity = (
-            verify(_stub(channel), credentials, deployment, timeout)
+            verify(make_stub(channel), credentials, deployment, timeout)
             if verified
             else unverified(credentials)
         )
@@ -227,7 +235,8 @@ def logout() -> None:
         session.close()
 
 
-def _channel(deployment: Deployment) -> grpc.Channel:
+def bare_channel(deployment: Deployment) -> grpc.Channel:
+    """A channel to a deployment as clarifai-grpc makes it, without a key."""
     if deployment.secure:
         return ClarifaiChannel.get_grpc_channel(
             base=f"{deployment.netloc_host}:{deployment.port}",
@@ -238,7 +247,8 @@ def _channel(deployment: Deployment) -> grpc.Channel:
     )
 
 
-def _stub(channel: grpc.Channel) -> service_pb2_grpc.V2Stub:
+def make_stub(channel: grpc.Channel) -> service_pb2_grpc.V2Stub:
+    """The generated stub over a channel."""
     # V2Stub asks a module global, set by the last channel made, how to read responses; a JSON
     # channel made by somebody else since would make it read gRPC's wrongly.
     from clarifai_grpc.channel import clarifai_channel

@@ -129,6 +129,12 @@ def test_an_id_that_cannot_be_one_is_refused_without_echo(text):
     assert str(text) not in str(caught.value)
 
 
+@given(st.text(max_size=300))
+def test_any_text_becomes_an_id_or_a_key_format_error(text):
+    with contextlib.suppress(KeyFormatError):
+        assert clean_id("app ID", text).isprintable()
+
+
 def test_ids_are_stripped_and_may_be_absent():
     assert clean_id("user ID", " alice\n") == "alice"
     assert clean_id("user ID", None) == ""

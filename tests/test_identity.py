@@ -82,7 +82,7 @@ def test_the_apps_a_pat_reaches_are_accepted(sandbox, ids):
         ),
     ],
 )
-def test_what_does_not_fit_names_the_fix(sandbox, key, ids, error, wrong, remedy):  # noqa: PLR0913
+def test_what_does_not_fit_names_the_fix(sandbox, key, ids, error, wrong, remedy):
     with pytest.raises(error) as caught:
         identity(sandbox, key, **ids)
     assert wrong in caught.value.message

@@ -17,8 +17,10 @@ def test_public_names():
         "Credentials",
         "Session",
         "connect",
+        "explain",
         "find_credentials",
         "load_ipython_extension",
+        "login_form",
         "logout",
         "unload_ipython_extension",
     ]

@@ -14,7 +14,7 @@ import re
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import h11
 from clarifai_grpc.grpc.api.status import status_code_pb2, status_pb2
@@ -181,8 +181,8 @@ def _answer(service: Service, request: Request) -> tuple[HTTPStatus, bytes]:
     if address.has_body:
         _fill_from_json(message, request.body)
     else:
-        _fill(message, parse_qsl(target.query, keep_blank_values=True))
-    _fill(message, zip(address.variables, values, strict=True))
+        _fill(message, parse_qs(target.query, keep_blank_values=True))
+    _fill(message, {name: [value] for name, value in zip(address.variables, values, strict=True)})
     answers = list(service.answer(address.method, message, request.headers))
     status = _http_status(answers[0].status.code if answers else status_code_pb2.SUCCESS)
     return status, b"\n".join(_json(each) for each in answers)
@@ -247,13 +247,13 @@ def _fill_from_json(message: Any, body: bytes) -> None:
     json_format.ParseDict(content, message)
 
 
-def _fill(message: Any, values: Any) -> None:
+def _fill(message: Any, named: dict[str, list[str]]) -> None:
     """Put values under dotted names, as query and path have them, into a message."""
-    for name, value in values:
-        json_format.ParseDict(_nested(message.DESCRIPTOR, name, value), message)
+    for name, values in named.items():
+        json_format.ParseDict(_nested(message.DESCRIPTOR, name, values), message)
 
 
-def _nested(descriptor: Any, name: str, value: str) -> dict[str, Any]:
+def _nested(descriptor: Any, name: str, values: list[str]) -> dict[str, Any]:
     first, _, rest = name.partition(".")
     field = descriptor and descriptor.fields_by_name.get(first)
     if field is None:
@@ -261,9 +261,10 @@ def _nested(descriptor: Any, name: str, value: str) -> dict[str, Any]:
             status_code_pb2.CONN_BAD_REQUEST_FORMAT, f"The request has no field '{first}'."
         )
     if rest:
-        return {first: _nested(field.message_type, rest, value)}
-    typed = value == "true" if field.type == FieldDescriptor.TYPE_BOOL else value
-    return {first: [typed] if is_repeated(field) else typed}
+        return {first: _nested(field.message_type, rest, values)}
+    is_flag = field.type == FieldDescriptor.TYPE_BOOL
+    typed = [value == "true" if is_flag else value for value in values]
+    return {first: typed if is_repeated(field) else typed[-1]}
 
 
 def _json(message: Any) -> bytes:

@@ -152,7 +152,8 @@ def _certified(sandbox: Sandbox) -> Iterator[ssl.SSLContext]:
         ) from None
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    # gRPC clients offer h2 alone; who offers HTTP/1.1 as well speaks REST.
+    context.set_alpn_protocols(["http/1.1", "h2"])
     authority.issue_cert("localhost", _LOOPBACK).configure_cert(context)
     handle, path = tempfile.mkstemp(prefix="clarifai-sandbox-", suffix=".pem")
     try:

@@ -16,29 +16,21 @@ from clarifai_magic.credentials import SECRETS_PAGE, Credentials
 from clarifai_magic.errors import ClarifaiMagicError, NoCredentialsError, SourceError
 from clarifai_magic.sources.cli_config import from_config
 from clarifai_magic.sources.hosted import from_colab, from_kaggle
-from clarifai_magic.sources.place import KEY_NAMES, Absent, Source, Surroundings, bundle
+from clarifai_magic.sources.place import (
+    KEY_NAMES,
+    Absent,
+    Later,
+    PassedOver,
+    Source,
+    Surroundings,
+    bundle,
+)
 from clarifai_magic.sources.system_keyring import from_keyring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROMPT = "Clarifai PAT or API key: "
-
-
-@dataclass(frozen=True)
-class PassedOver:
-    """A source that was not used.
-
-    Parameters
-    ----------
-    place : str
-        The source, in words for the user.
-    reason : str
-        Why it was passed over.
-    """
-
-    place: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +69,13 @@ def from_variable(name: str, around: Surroundings) -> Credentials:
         source=f"the notebook variable {name}",
         kept=f"The notebook variable {name} still holds the key.",
     )
+
+
+def from_form(_name: str, around: Surroundings) -> Credentials:
+    """A key that somebody will type into a form, once the cell has run."""
+    if not (around.may_ask and around.shows_forms):
+        raise Absent("nobody can fill in a form here")
+    raise Later
 
 
 def from_prompt(_name: str, around: Surroundings) -> Credentials:
@@ -119,6 +118,7 @@ SILENT: dict[str, tuple[str, Source]] = {
 """The sources that are tried in this order, with their names in words."""
 
 ASKING: dict[str, tuple[str, Source]] = {
+    "form": ("the form", from_form),
     "prompt": ("the prompt", from_prompt),
 }
 """The sources that ask somebody; tried when nothing else has a key."""
@@ -157,6 +157,8 @@ def find_credentials(source: str = "", around: Surroundings | None = None) -> Fo
         If the named source does not exist or has no key.
     KeyFormatError
         If what a source holds cannot be a key.
+    Later
+        If a form has to be shown; only where the surroundings say that one can be.
     """
     around = around or Surroundings(may_ask=sys.stdin is not None and sys.stdin.isatty())
     if source:
@@ -185,6 +187,8 @@ def _first(
             return find("", around)
         except Absent as absent:
             passed_over.append(PassedOver(place, str(absent)))
+        except Later:
+            raise Later(passed_over) from None
         except ClarifaiMagicError as error:
             error.hint = f"It was found in {place}. {error.hint}"
             raise

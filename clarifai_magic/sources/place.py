@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,36 @@ from clarifai_magic.credentials import Credentials
 
 class Absent(Exception):  # noqa: N818 - not an error: the next source is tried
     """This place has no key; the argument says why, in a few words."""
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A source that was not used.
+
+    Parameters
+    ----------
+    place : str
+        The source, in words for the user.
+    reason : str
+        Why it was passed over.
+    """
+
+    place: str
+    reason: str
+
+
+class Later(Exception):  # noqa: N818 - not an error either: no other source is tried
+    """The key comes later, by a form that has to be shown now.
+
+    Parameters
+    ----------
+    passed_over : sequence of PassedOver
+        The sources before it.
+    """
+
+    def __init__(self, passed_over: Sequence[PassedOver] = ()) -> None:
+        super().__init__()
+        self.passed_over = passed_over
 
 
 @dataclass(frozen=True)
@@ -23,6 +53,8 @@ class Surroundings:
         The notebook's variables, for ``var:NAME``.
     may_ask : bool
         Whether somebody is there to answer a prompt.
+    shows_forms : bool
+        Whether they sit at a notebook front end, which can show them a form.
     shell_module : str
         Name of the module that defines IPython's shell here, which tells Google Colab.
     signed_in : Credentials, optional
@@ -33,6 +65,7 @@ class Surroundings:
 
     namespace: Mapping[str, Any] = field(default_factory=dict)
     may_ask: bool = False
+    shows_forms: bool = False
     shell_module: str = ""
     signed_in: Credentials | None = None
     denied: set[str] = field(default_factory=set)

@@ -1,0 +1,21 @@
+"""Every fault of the table gives its error: short, without a key, in time, and as documented."""
+
+from __future__ import annotations
+
+import pytest
+from faults import FAULTS, KEY_SHAPED, PAGE, page
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.title)
+def test_a_fault_is_told_in_few_words_with_what_to_do(fault):
+    error = fault.provoke()
+    assert error.code == fault.code
+    shown = error._render_traceback_()
+    assert len(shown) == 2
+    assert shown[1].startswith("→ ")
+    assert all("\n" not in line for line in shown)
+    assert KEY_SHAPED[:16] not in "".join(shown)
+
+
+def test_the_page_on_troubleshooting_is_true():
+    assert PAGE.read_text(encoding="utf-8") == page()
