@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.utils.process import arg_split
 from traitlets import Bool
 
 from clarifai_magic import history, saving, sources
 from clarifai_magic.credentials import SECRETS_PAGE, looks_like_key
 from clarifai_magic.errors import ExposedKeyError, NotSignedInError
+from clarifai_magic.guard import Guard
 from clarifai_magic.notebook import FLAT, Notebook, has_front_end
 from clarifai_magic.snippets.languages import LANGUAGES, METHODS
 from clarifai_magic.sources.place import Later, Surroundings
@@ -30,12 +33,12 @@ if TYPE_CHECKING:
     from clarifai_magic.snippets.program import Program
     from clarifai_magic.sources.place import PassedOver
 
-ACTIONS = ("login", "status", "use", "logout", "doctor")
+ACTIONS = ("login", "status", "use", "logout", "doctor", "audit")
 _PREFILLED = ("user_id", "app_id", "base", "root_certificates")
 _KEY_OPTION = re.compile(r"--?(?:pat|key|api[-_]?key|token)(?:=|\s+)\S", re.IGNORECASE)
 _USAGE = {
-    "clarifai_auth": "%clarifai_auth [login|status|use NAME|logout|doctor] [--from SOURCE[:NAME]] "
-    "[--user-id ID] [--app-id ID] …; %clarifai_auth? tells more.",
+    "clarifai_auth": "%clarifai_auth [login|status|use NAME|logout|doctor|audit [PATH …]] "
+    "[--from SOURCE[:NAME]] [--user-id ID] [--app-id ID] …; %clarifai_auth? tells more.",
     "clarifai_scopes": "%clarifai_scopes [METHOD …]",
     "clarifai_snippet": f"%clarifai_snippet {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]",
 }
@@ -45,6 +48,7 @@ _USAGE = {
 class ClarifaiMagics(Magics):  # type: ignore[misc]
     """``%clarifai_auth``, and what it remembers for a kernel's life."""
 
+    guard = Bool(True, help="Mask the key in all output.").tag(config=True)
     warn = Bool(True, help="Warn when a call is refused for the key's sake.").tag(config=True)
 
     denied: ClassVar[set[str]] = set()
@@ -53,11 +57,18 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.notebook = Notebook(shell, warns=lambda: self.warn)
+        self.output_guard = Guard(shell, wanted=lambda: self.guard)
+        self.observe(lambda _change: self.output_guard.refresh(), "guard")
 
     @no_var_expand
     @magic_arguments()
     @argument("action", nargs="?", default="login", choices=ACTIONS, help="default: login")
-    @argument("name", nargs="?", default="", help="with use: which session")
+    @argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="with use: the session's; with audit: notebooks or folders, default all below here",
+    )
     @argument(
         "--from",
         dest="source",
@@ -83,6 +94,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         help="bind the session to NAME and leave the other names alone",
     )
     @argument("--save", choices=saving.PLACES, help="remember the key there, and nowhere else")
+    @argument("--fix", action="store_true", help="with audit: mask keys outside of sources")
     @argument("--no-input", action="store_true", help="never ask: an error where no key is found")
     @argument("--no-verify", action="store_true", help="connect without a call to the API")
     @argument(
@@ -117,7 +129,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
             session = connect(found, verified=not arguments.no_verify, timeout=arguments.timeout)
             self.notebook.dismiss(name)
             replaced = self.notebook.adopt(name, session)
-        for line in _told(self.notebook.sessions[name], replaced, save=arguments.save):
+        for line in _told(self.shell, self.notebook.sessions[name], replaced, save=arguments.save):
             print(line)
 
     def _show_form(self, arguments: Namespace, passed_over: Sequence[PassedOver]) -> None:
@@ -129,7 +141,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
             verified=not arguments.no_verify,
             timeout=arguments.timeout,
             bind=partial(self.notebook.adopt, arguments.bound_name),
-            tell=partial(_told, save=arguments.save),
+            tell=partial(_told, self.shell, save=arguments.save),
         )
         self.notebook.expect(arguments.bound_name, form)
         form.show()
@@ -164,14 +176,15 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
 
     def _use(self, arguments: Namespace) -> None:
         sessions = self.notebook.sessions
-        if arguments.name not in sessions:
+        name = " ".join(arguments.names)
+        if name not in sessions:
             known = ", ".join(sessions) or "none yet"
             raise NotSignedInError(
                 "There is no signed-in session of that name.",
                 f"Signed in: {known}. %clarifai_auth --as NAME signs another one in.",
             )
-        self.notebook.use(arguments.name)
-        print(f"Using {sessions[arguments.name].summary()}")
+        self.notebook.use(name)
+        print(f"Using {sessions[name].summary()}")
 
     def _logout(self, _arguments: Namespace) -> None:
         kept = [words for session in self.notebook.sessions.values() for words in session.kept]
@@ -179,6 +192,12 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         self.notebook.close()
         for words in dict.fromkeys(kept):
             print(words)
+
+    def _audit(self, arguments: Namespace) -> None:
+        from clarifai_magic.audit import audit, report
+
+        paths = [Path(name).expanduser() for name in arguments.names] or [Path()]
+        report(audit(paths, fix=arguments.fix), fix=arguments.fix, say=print)
 
     def _doctor(self, arguments: Namespace) -> None:
         from clarifai_magic.doctor import report
@@ -269,20 +288,26 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
 
 def _parsed(magic: Any, line: str) -> Namespace:
     try:
-        arguments: Namespace = parse_argstring(magic, line)
+        # Intermixed, so that an option may stand between an action and its names.
+        arguments: Namespace = magic.parser.parse_intermixed_args(arg_split(line))
     except UsageError:
         # argparse repeats what was typed, which may be half a key.
         raise UsageError(f"The line was not understood. {_USAGE[magic.__name__]}") from None
     return arguments
 
 
-def _told(session: Session, replaced: list[str], *, save: str | None) -> Iterator[str]:
+def _told(
+    shell: InteractiveShell, session: Session, replaced: list[str], *, save: str | None
+) -> Iterator[str]:
     """What there is to say about a session that has just been signed in."""
     if replaced:
         yield f"Note: replaced your own {', '.join(replaced)}."
     yield f"Signed in as {session.summary()}"
     if session.found.credentials.warning:
         yield f"Note: {session.found.credentials.warning}"
+    if exposed := history.places(shell, session.found.credentials.key):
+        yield f"Note: the key stands in {', '.join(exposed)}. Delete it there, and revoke it at "
+        yield f"{SECRETS_PAGE}: notebooks are saved and shared."
     if save:
         yield saving.save(session, save)
 
@@ -298,6 +323,7 @@ def _someone_answers(shell: InteractiveShell) -> bool:
 def register(shell: InteractiveShell) -> None:
     """Add the magics and their completion to a shell."""
     magics = ClarifaiMagics(shell)
+    magics.output_guard.start()
     shell.register_magics(magics)
     for hook in _HOOKS:
         shell.set_hook(
@@ -312,6 +338,7 @@ def unregister(shell: InteractiveShell) -> None:
     if magics is None:
         return
     magics.notebook.close()
+    magics.output_guard.stop()
     for kind, table in manager.magics.items():
         for name in ClarifaiMagics.magics[kind]:
             table.pop(name, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from clarifai_magic.history import forget_outputs
 from clarifai_magic.namespace import FLAT_NAMES, inject, lend, placeholders, withdraw
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Notebook:
             withdraw(self.shell, self._injected)
             self.flat, self._injected = "", {}
         withdraw(self.shell, {name: session})
+        forget_outputs(self.shell, session.holders())
 
 
 def has_front_end(shell: InteractiveShell | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from clarifai_magic.channel import AuthorisedChannel
 from clarifai_magic.credentials import Credentials, Unpicklable
 from clarifai_magic.deployment import find_deployment
 from clarifai_magic.identity import unverified, verify
+from clarifai_magic.live import live
 from clarifai_magic.refusals import RefusalWatch
 from clarifai_magic.sources import Found, find_credentials
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from clarifai_magic.credentials import Metadata
     from clarifai_magic.deployment import Deployment
     from clarifai_magic.identity import Identity
-
-live: weakref.WeakSet[Session] = weakref.WeakSet()
-"""The sessions that are not closed: the package's one registry."""
 
 DEFAULT_TIMEOUT = 10.0
 
@@ -128,6 +125,12 @@ class Session(Unpicklable):
             "APP_ID": self.identity.app_id,
             "clarifai_session": self,
         }
+
+    def holders(self) -> list[Any]:
+        """The objects from which the key can be had."""
+        credentials = self.found.credentials
+        made = [self.__dict__[name] for name in ("stub",) if name in self.__dict__]
+        return [self, self.found, credentials, credentials.key, self.metadata, self.channel, *made]
 
     def with_ids(self, *, user_id: str | None = None, app_id: str | None = None) -> Session:
         """The same sign-in, about another user's or app's resources.

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from support import SECRETS, Shell
+from support import COUNTS, SECRETS, Shell
 
 from clarifai_magic.sandbox import Sandbox
 from clarifai_magic.session import logout
@@ -38,6 +38,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
         report.longrepr = "A key reached the test's output."
         report.sections = []
     return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    for place, sinks, leaks in COUNTS:
+        terminalreporter.write_line(f"{place}: {sinks} sinks, {leaks} leaks")
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,9 @@ CANARY = "ca9a47" + "0123456789abcdef" + "ca9a47ca9a"
 SECRETS = {CANARY}
 """Every key that must never be seen; the sandbox fixture adds its own."""
 
+COUNTS: list[tuple[str, int, int]] = []
+"""Where sinks were tried, how many, and how many of them leaked; shown at the tests' end."""
+
 
 class Shell:
     """An IPython shell with the extension loaded, and what it printed."""

@@ -270,7 +270,12 @@ class _Front:
         bound = server.sockets[0].getsockname()[1]
         started.set_result(_Listening(bound, asyncio.get_running_loop(), stop))
         await stop.wait()
-        server.close()  # asyncio.run cancels what still serves a connection
+        server.close()
+        # Again and again, for a connection may just be about to get its task.
+        while connections := asyncio.all_tasks() - {asyncio.current_task()}:
+            for connection in connections:
+                connection.cancel()
+            await asyncio.wait(connections)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

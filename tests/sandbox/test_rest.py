@@ -62,7 +62,7 @@ def test_a_path_names_user_and_app(ask):
 
 
 def test_an_api_key_uses_the_short_addresses(ask, sandbox):
-    status, found = ask("GET /v2/inputs/note", key=sandbox.keys.api_key)
+    status, found = ask("GET", "/v2/inputs/note", key=sandbox.keys.api_key)
     assert (status, found["input"]["data"]["text"]["raw"][:5]) == (200, "A dog")
 
 
@@ -123,9 +123,9 @@ def test_the_http_status_follows_the_code(ask, line: str, body, status: int, cod
 
 
 def test_keys_are_refused_as_over_grpc(ask, sandbox):
-    assert ask("GET /v2/users/me", key=sandbox.keys.revoked_key)[0] == 401
-    assert ask("GET /v2/users/me", key="short")[1]["status"]["code"] == 11008
-    assert ask("GET /v2/users/me", Authorization="key x")[1]["status"]["code"] == 11102
+    assert ask("GET", "/v2/users/me", key=sandbox.keys.revoked_key)[0] == 401
+    assert ask("GET", "/v2/users/me", key="short")[1]["status"]["code"] == 11008
+    assert ask("GET", "/v2/users/me", Authorization="key x")[1]["status"]["code"] == 11102
 
 
 def test_organisations_are_told_to_their_members(ask, sandbox):
@@ -133,11 +133,11 @@ def test_organisations_are_told_to_their_members(ask, sandbox):
         status, found = ask("GET", f"/v2/users/{user}/organizations")
         wanted = [{"organization": {"id": "acme", "name": "Acme Corporation"}}]
         assert (status, found["organizations"]) == (200, wanted)
-    other = ask("GET /v2/users/me/organizations", key=sandbox.keys.other_pat)
+    other = ask("GET", "/v2/users/me/organizations", key=sandbox.keys.other_pat)
     assert other[1]["organizations"] == []
-    assert ask("GET /v2/users/alice/organizations", key=sandbox.keys.other_pat)[0] == 404
-    assert ask("GET /v2/users/me/organizations", key=sandbox.keys.api_key)[0] == 401
-    assert ask("GET /v2/auth/methods", key="")[0] == 200
+    assert ask("GET", "/v2/users/alice/organizations", key=sandbox.keys.other_pat)[0] == 404
+    assert ask("GET", "/v2/users/me/organizations", key=sandbox.keys.api_key)[0] == 401
+    assert ask("GET", "/v2/auth/methods", key="")[0] == 200
 
 
 def test_head_is_get_without_a_body(ask):
