@@ -20,10 +20,11 @@ SHORTEST_PART = 8
 """Characters of a key that was cut in two which are masked still."""
 
 _BYTES_MASK = MASK.encode()
+_ENVELOPE = 64  # bytes: what stands around the text in a stream's message, and to spare
 
 
 class Masker:
-    """Replaces keys, and what is left of a key that was cut at the end of a string.
+    """Replaces keys, and what is left of a key that was cut where one message ends.
 
     Parameters
     ----------
@@ -32,30 +33,44 @@ class Masker:
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
-        whole: set[str] = set()
-        parts: set[str] = set()
-        for key in map(str.__str__, keys):
-            if len(key) < SHORTEST_KEY:
-                continue
-            whole.update(_encodings(key))
-            parts.add(key)
-        # Nothing is replaced without one of these in it, and a search for them is fast.
-        self._telltales = _telltales(whole)
-        self._telltales_in_bytes = [text.encode() for text in self._telltales]
-        self._in_text = re.compile(_pattern(whole, parts, r"\A", r"\Z"))
-        self._in_json = re.compile(_pattern(whole, parts, '(?<=")', '(?=")').encode())
+        real = [key for key in map(str.__str__, keys) if len(key) >= SHORTEST_KEY]
+        # Whole encodings are searched for as they are: the longer what is searched for, the
+        # faster the search, and it reads every byte that a kernel sends.
+        self._whole = sorted({text for key in real for text in _encodings(key)}, key=len)
+        self._whole_in_bytes = [text.encode() for text in self._whole]
+        self._edge = max(map(len, real), default=0) + _ENVELOPE
+        self._parts_of_text = _parts(real, r"\A", r"\Z")
+        self._parts_of_json = re.compile(_parts(real, '(?<=")', '(?=")').pattern.encode())
 
     def text(self, text: str) -> str:
         """The text with every key masked."""
-        if any(telltale in text for telltale in self._telltales):
-            return self._in_text.sub(MASK, text)
-        return text
+        for whole in self._whole:
+            if whole in text:
+                text = text.replace(whole, MASK)
+        return self._parts_of_text.sub(MASK, text) if self._whole else text
 
     def json(self, data: bytes) -> bytes:
         """The JSON document with every key in its strings masked; valid as before."""
-        if any(telltale in data for telltale in self._telltales_in_bytes):
-            return self._in_json.sub(_BYTES_MASK, data)
-        return data
+        for whole in self._whole_in_bytes:
+            if whole in data:
+                data = data.replace(whole, _BYTES_MASK)
+        # A stream's message is little more than its text: a cut key is near one of its ends.
+        start, end = data[: self._edge], data[-self._edge :]
+        if not (self._whole and (self._has_part(start) or self._has_part(end))):
+            return data
+        if len(data) <= 2 * self._edge:
+            return self._parts_of_json.sub(_BYTES_MASK, data)
+        middle = data[self._edge : -self._edge]
+        return b"".join(
+            (
+                self._parts_of_json.sub(_BYTES_MASK, start),
+                middle,
+                self._parts_of_json.sub(_BYTES_MASK, end),
+            )
+        )
+
+    def _has_part(self, edge: bytes) -> bool:
+        return self._parts_of_json.search(edge) is not None
 
 
 def _encodings(key: str) -> Iterator[str]:
@@ -72,19 +87,11 @@ def _encodings(key: str) -> Iterator[str]:
         ].decode()
 
 
-def _telltales(whole: Iterable[str]) -> list[str]:
-    """The beginnings and ends that every match has one of."""
-    found: set[str] = set()
-    for text in whole:
-        found.update((text[:SHORTEST_PART], text[-SHORTEST_PART:]))
-    return sorted(found)
-
-
-def _pattern(whole: Iterable[str], parts: Iterable[str], start: str, end: str) -> str:
-    """Any whole encoding, or a key's end where a string starts, or its start where one ends."""
-    choices = [re.escape(text) for text in sorted(whole, key=len, reverse=True)]
-    for key in parts:
+def _parts(keys: Iterable[str], start: str, end: str) -> re.Pattern[str]:
+    """A key's end where a string starts, or its start where one ends."""
+    choices: list[str] = []
+    for key in keys:
         lengths = range(len(key) - 1, SHORTEST_PART - 1, -1)
         choices += [start + re.escape(key[-length:]) for length in lengths]
         choices += [re.escape(key[:length]) + end for length in lengths]
-    return "|".join(choices)
+    return re.compile("|".join(choices))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -164,6 +165,31 @@ def test_tls_serves_both_protocols_under_its_own_authority():
         assert found.json()["user"]["id"] == "alice"
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(url, timeout=20)
+
+
+def test_a_client_that_could_speak_either_gets_rest():
+    """Browsers, curl and httpx offer HTTP/2 as well, and would send REST over it."""
+    with Sandbox(tls=True) as sandbox:
+        context = ssl.create_default_context(cafile=sandbox.root_certificates)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        port = int(sandbox.base.rsplit(":", 1)[1])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as secure,
+        ):
+            assert secure.selected_alpn_protocol() == "http/1.1"
+
+
+def test_close_ends_a_stream_that_nobody_ends():
+    with Sandbox() as sandbox:
+        channel = grpc.insecure_channel(sandbox.base.removeprefix("http://"))
+        stream = channel.stream_stream("/clarifai.api.V2/StreamModelOutputs")
+        silence = threading.Event()
+        answers = stream(iter(silence.wait, True), timeout=60)
+    with pytest.raises(grpc.RpcError):
+        next(answers)
+    silence.set()
+    channel.close()
 
 
 def test_tls_without_trustme_says_what_to_install(monkeypatch):
