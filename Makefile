@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What depends on the versions of IPython, ipykernel, ipywidgets or gRPC.
-COLAB_TESTS := tests/colab tests/sources/test_hosted.py tests/test_channel.py tests/test_kernel.py \
-	tests/test_magics.py tests/test_package.py tests/test_terminal.py notebooks/quickstart.ipynb
+COLAB_TESTS := tests/colab tests/sources/test_hosted.py tests/test_channel.py tests/test_form.py \
+	tests/test_guard.py tests/test_kernel.py tests/test_leaks.py tests/test_magics.py \
+	tests/test_package.py tests/test_refusals.py tests/test_terminal.py \
+	notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
 
-.PHONY: demo test lint troubleshooting lab clean
+.PHONY: demo test lint troubleshooting bench lab clean
 
 demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -22,15 +24,18 @@ lint: .venv/dev  ## types and style
 troubleshooting: .venv/dev  ## docs/troubleshooting.md, from what really happens
 	$(BIN)/python tests/faults.py
 
+bench: .venv/dev  ## what the guard costs; fails if its budget is missed
+	$(BIN)/python benchmarks/guard.py
+
 lab: .venv/dev  ## JupyterLab on the quickstart
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 clean:
 	rm -rf .venv .venv-colab
 
-%/pip:
-	$(PYTHON) -m venv $*
-	$*/bin/pip install --quiet --upgrade pip
+.venv/pip .venv-colab/pip:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --upgrade pip
 	touch $@
 
 .venv/%: pyproject.toml | .venv/pip  ## an environment with the dependency group of that name
