@@ -21,7 +21,7 @@ _SPACES = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff"
 _QUOTES = "\"'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb"
 _PASTED_AROUND = _SPACES + _QUOTES
 _HEADER_WORDS = re.compile(r"(?i:authorization\s*:\s*)?(?i:key|bearer)[\s\u00a0]+")
-_PLACEHOLDER = re.compile(r"(?i:.*your[_ -].*)|<.*>|\{.*\}|\$\{?\w+\}?|[*?.•xX]+", re.DOTALL)
+_PLACEHOLDER = re.compile(r"(?i:[\w -]*your[\w -]*)|<.*>|\{.*\}|\$\{?\w+\}?|[*?.•xX]+", re.DOTALL)
 _KEY_SHAPE = re.compile(r"(?<![0-9a-z])[0-9a-f]{32}(?![0-9a-z])", re.IGNORECASE)
 
 
@@ -83,6 +83,11 @@ def looks_like_key(text: str) -> re.Match[str] | None:
     return _KEY_SHAPE.search(text)
 
 
+def is_placeholder(text: str) -> bool:
+    """Whether `text` stands in documentation where one's own key or ID belongs."""
+    return not text.strip() or _PLACEHOLDER.fullmatch(text) is not None
+
+
 def clean_key(text: object) -> Secret:
     """The key in what somebody pasted.
 
@@ -129,7 +134,7 @@ def _refuse_unusable(key: str) -> None:
     again = f"Copy the PAT or API key again, from {SECRETS_PAGE}."
     if not key or key.lower() in {"key", "bearer"}:
         raise KeyFormatError("The key is empty.", again)
-    if _PLACEHOLDER.fullmatch(key):
+    if is_placeholder(key):
         raise KeyFormatError(
             "This is a placeholder from the documentation, not a key.",
             f"Put your own PAT or API key there; they are made at {SECRETS_PAGE}.",

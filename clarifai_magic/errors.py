@@ -16,6 +16,7 @@ ClarifaiMagicError
 │   ├── UserNotFoundError        no such user, or out of this key's reach
 │   ├── AppNotFoundError         no such app under that user
 │   └── AppMismatchError         an API key came with the IDs of another app
+├── SampleError              a pasted sample is no Python
 ├── UnknownMethodError       the API has no such method
 ├── CallError                a call could not be made as it was
 └── UnreachableError         the API did not answer
@@ -164,6 +165,12 @@ class AppMismatchError(RefusedError):
     """An API key came with the IDs of another app."""
 
     code = "app-mismatch"
+
+
+class SampleError(ClarifaiMagicError):
+    """A pasted sample is no Python."""
+
+    code = "sample"
 
 
 class UnknownMethodError(ClarifaiMagicError, LookupError):

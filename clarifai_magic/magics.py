@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.utils.process import arg_split
 from traitlets import Bool
 
-from clarifai_magic import history, saving, sources
+from clarifai_magic import exporting, history, saving, sources
 from clarifai_magic.credentials import SECRETS_PAGE, looks_like_key
 from clarifai_magic.errors import ExposedKeyError, NotSignedInError
 from clarifai_magic.guard import Guard
@@ -39,6 +39,7 @@ _KEY_OPTION = re.compile(r"--?(?:pat|key|api[-_]?key|token)(?:=|\s+)\S", re.IGNO
 _USAGE = {
     "clarifai_auth": "%clarifai_auth [login|status|use NAME|logout|doctor|audit [PATH …]] "
     "[--from SOURCE[:NAME]] [--user-id ID] [--app-id ID] …; %clarifai_auth? tells more.",
+    "clarifai_sample": "%%clarifai_sample [--show]",
     "clarifai_scopes": "%clarifai_scopes [METHOD …]",
     "clarifai_snippet": f"%clarifai_snippet {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]",
 }
@@ -93,6 +94,11 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         default=FLAT,
         help="bind the session to NAME and leave the other names alone",
     )
+    @argument(
+        "--export-env",
+        action="store_true",
+        help="set CLARIFAI_PAT and so on in this process, for the SDK, the CLI and shell cells",
+    )
     @argument("--save", choices=saving.PLACES, help="remember the key there, and nowhere else")
     @argument("--fix", action="store_true", help="with audit: mask keys outside of sources")
     @argument("--no-input", action="store_true", help="never ask: an error where no key is found")
@@ -129,7 +135,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
             session = connect(found, verified=not arguments.no_verify, timeout=arguments.timeout)
             self.notebook.dismiss(name)
             replaced = self.notebook.adopt(name, session)
-        for line in _told(self.shell, self.notebook.sessions[name], replaced, save=arguments.save):
+        for line in _completed(self.shell, self.notebook.sessions[name], replaced, arguments):
             print(line)
 
     def _show_form(self, arguments: Namespace, passed_over: Sequence[PassedOver]) -> None:
@@ -141,7 +147,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
             verified=not arguments.no_verify,
             timeout=arguments.timeout,
             bind=partial(self.notebook.adopt, arguments.bound_name),
-            tell=partial(_told, self.shell, save=arguments.save),
+            tell=partial(_completed, self.shell, arguments=arguments),
         )
         self.notebook.expect(arguments.bound_name, form)
         form.show()
@@ -255,6 +261,29 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         session = self._flat_session("write a program for")
         return program(session, arguments.language, arguments.method)
 
+    @no_var_expand
+    @magic_arguments()
+    @argument("--show", action="store_true", help="show the program instead of running it")
+    @cell_magic
+    def clarifai_sample(self, line: str, cell: str) -> None:
+        """Run a sample pasted from Clarifai's documentation, as it is, with this session.
+
+        Its own key, channel and placeholders give way to the session's; IDs that are real stay.
+        """
+        __tracebackhide__ = True
+        arguments = _parsed(self.clarifai_sample, line)
+        from clarifai_magic import samples
+
+        session = self._flat_session("run the sample with")
+        if arguments.show:
+            print(samples.shown(self.shell, cell, session))
+            return
+        try:
+            samples.run(self.shell, cell, session, say=print)
+        finally:
+            if self.notebook.sessions.get(self.notebook.flat) is session:
+                self.notebook.use(self.notebook.flat)
+
     def complete(self, event: Any) -> list[str]:
         """Offer what can come next on the line, for IPython's completer."""
         words = event.line.split()
@@ -296,10 +325,10 @@ def _parsed(magic: Any, line: str) -> Namespace:
     return arguments
 
 
-def _told(
-    shell: InteractiveShell, session: Session, replaced: list[str], *, save: str | None
+def _completed(
+    shell: InteractiveShell, session: Session, replaced: list[str], arguments: Namespace
 ) -> Iterator[str]:
-    """What there is to say about a session that has just been signed in."""
+    """Do what is asked of a session that has just been signed in, and say what there is to say."""
     if replaced:
         yield f"Note: replaced your own {', '.join(replaced)}."
     yield f"Signed in as {session.summary()}"
@@ -308,8 +337,10 @@ def _told(
     if exposed := history.places(shell, session.found.credentials.key):
         yield f"Note: the key stands in {', '.join(exposed)}. Delete it there, and revoke it at "
         yield f"{SECRETS_PAGE}: notebooks are saved and shared."
-    if save:
-        yield saving.save(session, save)
+    if arguments.export_env:
+        session.on_close(exporting.export(exporting.variables(session)))
+    if arguments.save:
+        yield saving.save(session, arguments.save)
 
 
 def _someone_answers(shell: InteractiveShell) -> bool:
