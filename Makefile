@@ -7,7 +7,7 @@ COLAB_TESTS := tests/colab tests/sources/test_hosted.py tests/test_channel.py te
 	tests/test_package.py tests/test_refusals.py tests/test_samples.py tests/test_terminal.py \
 	notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
 
-.PHONY: demo test lint troubleshooting bench lab clean
+.PHONY: demo test lint troubleshooting screenshots bench lab clean
 
 demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -23,6 +23,9 @@ lint: .venv/dev  ## types and style
 
 troubleshooting: .venv/dev  ## docs/troubleshooting.md, from what really happens
 	$(BIN)/python tests/faults.py
+
+screenshots: .venv/dev  ## docs/images, from the real thing in a browser
+	$(BIN)/python docs/screenshots.py
 
 bench: .venv/dev  ## what the guard costs; fails if its budget is missed
 	$(BIN)/python benchmarks/guard.py

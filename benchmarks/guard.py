@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import sys
+from typing import Any
 
 from jupyter_client.manager import KernelManager
 
@@ -27,14 +28,14 @@ assert len(block) * 100 == {MEGABYTES} * 10**6
 """
 
 
-def cpu(client, cell: str) -> float:
+def cpu(client: Any, cell: str) -> float:
     """CPU seconds that the kernel's process spends on a cell, its output sent."""
     before = float(value(client, "time.process_time()"))
     client.execute_interactive(cell, output_hook=lambda _message: None, timeout=120)
     return float(value(client, "time.process_time()")) - before
 
 
-def value(client, expression: str) -> str:
+def value(client: Any, expression: str) -> str:
     """An expression's value in the kernel, as text."""
     reply = client.execute_interactive("", user_expressions={"value": expression}, timeout=60)
     return reply["content"]["user_expressions"]["value"]["data"]["text/plain"]

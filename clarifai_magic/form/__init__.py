@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import ipykernel
+from ipykernel._version import __version__, version_info
 from IPython import get_ipython
 from IPython.display import display, update_display
 
@@ -169,6 +169,7 @@ class LoginForm:
         self._choice: dict[str, Any] = {}
         self._session: Session | None = None
         self._replaced: list[str] = []
+        self._shown = False
         self._lines: list[str] = []  # what stays in the form's place, once it is closed
         self._on_close: list[Callable[[], object]] = []
         self._answer: Future[Session] = Future()
@@ -180,6 +181,7 @@ class LoginForm:
 
     def show(self) -> None:
         """Show the form, or what it has left."""
+        self._shown = True
         data, metadata = _static(self._lines) if self._lines else self._view.bundle(ALTERNATIVE)
         display(data, metadata=metadata, raw=True, display_id=self._display_id)
 
@@ -187,10 +189,10 @@ class LoginForm:
 
     def __await__(self) -> Generator[Any, None, Session]:
         """Show the form and wait for the session."""
-        if ipykernel.version_info < _AWAITABLE_SINCE:
+        if version_info < _AWAITABLE_SINCE:
             self.dismiss()
             raise ClarifaiMagicError(
-                f"ipykernel {ipykernel.__version__} lets nobody fill in a form that a cell awaits.",
+                f"ipykernel {__version__} lets nobody fill in a form that a cell awaits.",
                 "Run %clarifai_auth, and use clarifai_session in the next cell.",
             )
         if not self._answer.done():
@@ -211,8 +213,9 @@ class LoginForm:
     def _close(self, lines: list[str]) -> None:
         """Put lines in the form's place, and leave nothing of it in the notebook."""
         self._lines = lines
-        data, metadata = _static(lines)
-        update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+        if self._shown:
+            data, metadata = _static(lines)
+            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
         self._view.close()
         for callback in self._on_close:
             callback()

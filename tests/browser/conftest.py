@@ -1,0 +1,58 @@
+"""One Jupyter server, one browser and one sandbox for all that is tried in a browser."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from jupyter import ARGUMENTS, CHROMIUM, Opened, jupyter
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not CHROMIUM.exists():
+        words = f"no browser: {CHROMIUM} is missing (apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(words)
+        pytest.skip(words)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, sandbox):
+    with jupyter(tmp_path_factory.mktemp("jupyter") / "home", sandbox.base) as running:
+        yield running
+
+
+# A workspace of its own: JupyterLab opens again what was open before.
+LAB = "lab/workspaces/{page}/tree/{file}"
+NOTEBOOK = "notebooks/{file}"
+
+
+@pytest.fixture(params=[LAB, NOTEBOOK], ids=["JupyterLab", "Notebook"])
+def front_end(request):
+    return request.param
+
+
+@pytest.fixture
+def open_notebook(server, browser, request, sandbox):
+    pages = []
+
+    def opened(*cells: str, front_end: str = NOTEBOOK, file=None, **options) -> Opened:
+        name = f"n{len(list((server.root / 'work').iterdir()))}"
+        file = file or server.notebook(name, *cells)
+        pages.append(browser.new_page(**options))
+        path = front_end.format(page=f"{file.stem}-{len(pages)}", file=file.name)
+        return Opened(pages[-1], f"{server.url}/{path}", file)
+
+    yield opened
+    for page in pages:
+        page.close()
+    log = (server.root / "log").read_text(errors="replace")
+    for key in vars(sandbox.keys).values():
+        assert key not in log

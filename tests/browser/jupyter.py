@@ -1,0 +1,209 @@
+"""A real Jupyter server with JupyterLab and Notebook, in a home of its own, and a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Locator, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SETTINGS = {
+    # Front ends that save widget state are those in which a key could be saved with it.
+    "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
+}
+PATIENCE = 20_000  # ms, for what takes a kernel's start; all is waited for, nothing slept
+
+
+class Jupyter:
+    """A server that runs.
+
+    Parameters
+    ----------
+    url : str
+        Its address.
+    root : Path
+        Its home, with the notebooks in ``work`` and the log in ``log``.
+    """
+
+    def __init__(self, url: str, root: Path) -> None:
+        self.url = url
+        self.root = root
+
+    def notebook(self, name: str, *cells: str) -> Path:
+        """Write a notebook."""
+        file = self.root / "work" / f"{name}.ipynb"
+        made = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        nbformat.write(made, file)
+        return file
+
+    def theme(self, name: str) -> None:
+        """Set JupyterLab's theme, for pages that are opened from now on."""
+        self.setting("@jupyterlab/apputils-extension/themes", {"theme": f"JupyterLab {name}"})
+
+    def setting(self, plugin: str, values: dict[str, object]) -> None:
+        """Set a plugin's settings."""
+        file = self.root / "settings" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+
+
+@contextmanager
+def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
+    """Run a server whose kernels take `base` for Clarifai's API."""
+    (root / "work").mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = Jupyter(f"http://127.0.0.1:{port}", root)
+    for plugin, values in SETTINGS.items():
+        running.setting(plugin, values)
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": root / "work",
+        "ServerApp.disable_check_xsrf": True,
+        "IdentityProvider.token": "",
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    home = {
+        "HOME": root,
+        "CLARIFAI_API_BASE": base,
+        "IPYTHONDIR": root / "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": root / "settings",
+        "JUPYTER_CONFIG_DIR": root / "config",
+        "JUPYTER_DATA_DIR": root / "data",
+        "JUPYTER_RUNTIME_DIR": root / "runtime",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+    }
+    with (
+        (root / "log").open("wb") as log,
+        subprocess.Popen(
+            command,
+            cwd=root,
+            env={
+                "PATH": os.environ["PATH"],
+                "LANG": "C.UTF-8",
+                **{k: str(v) for k, v in home.items()},
+            },
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            _await(running.url, process)
+            yield running
+        finally:
+            process.terminate()
+
+
+def _await(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{url}/api/status").close()
+        except urllib.error.URLError:
+            time.sleep(0.1)  # between two questions, not instead of one
+        else:
+            return
+    raise RuntimeError("The Jupyter server did not start.")
+
+
+class Opened:
+    """A notebook in a browser.
+
+    Parameters
+    ----------
+    page : Page
+        The browser's page.
+    url : str
+        Where the notebook is.
+    file : Path
+        The notebook's file.
+    """
+
+    def __init__(self, page: Page, url: str, file: Path) -> None:
+        self.page = page
+        self.file = file
+        page.set_default_timeout(PATIENCE)
+        page.goto(url)
+        page.wait_for_selector(
+            ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached"
+        )
+
+    @property
+    def form(self) -> Locator:
+        """The sign-in form."""
+        return self.page.locator(".clarifai-form")
+
+    def run(self, number: int = 1) -> None:
+        """Run one cell."""
+        self.page.locator(".jp-CodeCell").nth(number - 1).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def output(self, number: int = 1) -> Locator:
+        """What a cell has put out."""
+        return self.page.locator(".jp-CodeCell").nth(number - 1).locator(".jp-OutputArea-output")
+
+    def field(self, label: str) -> Locator:
+        """A control of the form, by its label."""
+        return self.form.get_by_label(label, exact=True)
+
+    def button(self, name: str) -> Locator:
+        """A button of the form."""
+        return self.form.get_by_role("button", name=name, exact=True)
+
+    def sign_in(self, key: str) -> None:
+        """Type a key and press Enter."""
+        self.field("PAT or API key").fill(key)
+        self.field("PAT or API key").press("Enter")
+
+    def says(self, words: str) -> None:
+        """Wait until these words can be read in the notebook's outputs."""
+        self.page.locator(".jp-OutputArea-output", has_text=words).first.wait_for()
+
+    def saved(self) -> str:
+        """The notebook's file, saved now."""
+        before = self.file.stat().st_mtime_ns
+        self.page.locator(".jp-CodeCell").first.click(position={"x": 5, "y": 5})
+        deadline = time.monotonic() + 30
+        while self.file.stat().st_mtime_ns == before and time.monotonic() < deadline:
+            self.page.keyboard.press("Control+s")
+            self.page.wait_for_timeout(100)
+        return self.file.read_text()
+
+
+def visible(words: str) -> re.Pattern[str]:
+    """A pattern for these words, whatever the space between them."""
+    return re.compile(r"\s+".join(map(re.escape, words.split())))
