@@ -11,11 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
-PATIENCE = 20_000  # ms, for what takes a kernel's start; all is waited for, nothing slept
+PATIENCE = 40_000  # ms, for what takes a kernel's start; all is waited for, nothing slept
 
 
 class Jupyter:
@@ -168,9 +169,16 @@ class Opened:
         return self.page.locator(".clarifai-form")
 
     def run(self, number: int = 1) -> None:
-        """Run one cell."""
-        self.page.locator(".jp-CodeCell").nth(number - 1).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
+        """Run one cell; a front end that is still starting may lose the keys, so look and repeat."""
+        cell = self.page.locator(".jp-CodeCell").nth(number - 1)
+        prompt = cell.locator(".jp-InputPrompt").first
+        before = prompt.inner_text()
+        deadline = time.monotonic() + PATIENCE / 1000
+        while prompt.inner_text() == before and time.monotonic() < deadline:
+            cell.locator(".cm-content").click()
+            self.page.keyboard.press("Control+Enter")
+            with suppress(AssertionError):
+                expect(prompt).not_to_have_text(before, timeout=3000)
 
     def output(self, number: int = 1) -> Locator:
         """What a cell has put out."""
