@@ -5,7 +5,7 @@ BIN := .venv/bin
 COLAB_TESTS := tests/colab tests/sources/test_hosted.py tests/test_channel.py tests/test_form.py \
 	tests/test_guard.py tests/test_kernel.py tests/test_leaks.py tests/test_magics.py \
 	tests/test_package.py tests/test_refusals.py tests/test_samples.py tests/test_terminal.py \
-	notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
+	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
 
 .PHONY: demo test lint troubleshooting screenshots bench lab clean
 
