@@ -10,9 +10,13 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from clarifai_magic.credentials import is_placeholder
 from clarifai_magic.deployment import PUBLIC_BASE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
 
 HOLDER = "_clarifai_sample"
 """The name that the replacements refer to; see `samples.Substitutes`."""
@@ -49,13 +53,18 @@ class Changes:
     edits: list[tuple[ast.expr, str]] = field(default_factory=list)
 
 
-def replace(tree: ast.Module, *, base: str, user_id: str, app_id: str) -> Changes:
+def replace(
+    tree: ast.Module, known: Collection[str], *, base: str, user_id: str, app_id: str
+) -> Changes:
     """Replace a sample's preamble in place.
 
     Parameters
     ----------
     tree : ast.Module
         The sample.
+    known : collection of str
+        The notebook's names: metadata of a name that is neither there nor made by the sample
+        was made in another sample, and is the session's.
     base, user_id, app_id : str
         The session's, for literals that have Clarifai's own base URL or placeholders in them.
 
@@ -63,16 +72,21 @@ def replace(tree: ast.Module, *, base: str, user_id: str, app_id: str) -> Change
     -------
     Changes
     """
-    replacer = _Replacer(_names_of_keys(tree), base, {"USER": user_id, "APP": app_id})
+    stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and _stores(node)}
+    ids = {"USER": user_id, "APP": app_id}
+    replacer = _Replacer(_names_of_keys(tree), stored.union(known), base, ids)
     replacer.visit(tree)
     ast.fix_missing_locations(tree)
     return replacer.changes
 
 
 class _Replacer(ast.NodeTransformer):
-    def __init__(self, keys: set[str], base: str, ids: dict[str, str]) -> None:
+    def __init__(
+        self, keys: set[str], known: Collection[str], base: str, ids: dict[str, str]
+    ) -> None:
         self.changes = Changes()
         self._keys = keys
+        self._known = known
         self._base = base
         self._ids = ids
 
@@ -96,6 +110,8 @@ class _Replacer(ast.NodeTransformer):
         for keyword in node.keywords:
             if keyword.arg in _KEY_KEYWORDS and self._is_key(keyword.value):
                 keyword.value = self._put("key_text", keyword.value, keyword.arg)
+            elif keyword.arg == "metadata" and self._is_unknown(keyword.value):
+                keyword.value = self._put("metadata", keyword.value, ast.unparse(keyword.value))
             elif keyword.arg and _placeholder(keyword.value):
                 keyword.value = self._filled(keyword.arg, keyword.value)
         self.generic_visit(node)
@@ -158,6 +174,9 @@ class _Replacer(ast.NodeTransformer):
             return self._put("key", value, name)
         return value
 
+    def _is_unknown(self, value: ast.expr) -> bool:
+        return isinstance(value, ast.Name) and value.id not in self._known
+
     def _is_key(self, value: ast.expr) -> bool:
         named = isinstance(value, ast.Name) and value.id in self._keys
         return named or _placeholder(value) or _key_variable(value) or bool(_literal_key(value))
@@ -179,7 +198,7 @@ def _names_of_keys(tree: ast.Module) -> set[str]:
     copies: list[tuple[str, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.expr) and _is_header(node):
-            names.update(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+            names.update(part.id for part in _operands(node) if isinstance(part, ast.Name))
         elif isinstance(node, ast.keyword) and node.arg in _KEY_KEYWORDS:
             names.update({node.value.id} if isinstance(node.value, ast.Name) else ())
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
@@ -191,6 +210,24 @@ def _names_of_keys(tree: ast.Module) -> set[str]:
     for _ in copies:
         names.update(source for target, source in copies if target in names)
     return names
+
+
+def _stores(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def _operands(node: ast.expr) -> Iterator[ast.expr]:
+    """The values that are put together in a header, rather than what they are taken from."""
+    if isinstance(node, ast.BinOp):
+        yield from (*_operands(node.left), *_operands(node.right))
+    elif isinstance(node, ast.JoinedStr):
+        yield from (part.value for part in node.values if isinstance(part, ast.FormattedValue))
+    elif isinstance(node, ast.Tuple):
+        yield from node.elts
+    elif isinstance(node, ast.Call):
+        yield from node.args
+    else:
+        yield node
 
 
 def _is_header(node: ast.expr) -> bool:

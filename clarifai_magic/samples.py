@@ -38,6 +38,7 @@ class Substitutes(Unpicklable):
     def __init__(self, session: Session) -> None:
         self.key = session.found.credentials.key
         self.authorization = session.metadata[0][1]
+        self.metadata = session.metadata
         self.channel = session.channel
         self.user_id = session.identity.user_id
         self.app_id = session.identity.app_id
@@ -92,7 +93,9 @@ def parse(shell: InteractiveShell, cell: str, session: Session) -> Sample:
             f"Mend it, or paste the sample anew: {line[:80]}",
         ) from None
     who = session.identity
-    changes = replace(tree, base=session.base, user_id=who.user_id, app_id=who.app_id)
+    changes = replace(
+        tree, shell.user_ns, base=session.base, user_id=who.user_id, app_id=who.app_id
+    )
     return Sample(code, tree, changes, name)
 
 

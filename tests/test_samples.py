@@ -109,6 +109,23 @@ for response in stub.GenerateModelOutputs(request, metadata=metadata):
     assert sample(signed_in, fragment) == ["cat"]
 
 
+def test_metadata_that_another_sample_made_is_the_sessions(signed_in):
+    fragment = (
+        "print(len(stub.ListModels(service_pb2.ListModelsRequest(), metadata=pat_metadata).models))"
+    )
+    assert sample(signed_in, fragment) == ["Sample: this session stands for pat_metadata.", "1"]
+
+
+def test_what_a_key_is_taken_from_is_left_alone(with_pat):
+    text = """
+from argparse import Namespace
+args = Namespace(api_key="YOUR_KEY", size=3)
+metadata = (("authorization", "Key " + args.api_key),)
+print(args.size, len(stub.ListModels(service_pb2.ListModelsRequest(), metadata=metadata).models))
+"""
+    assert sample(with_pat, text)[-1] == "3 1"
+
+
 REST = {
     "requests": """
 import requests
