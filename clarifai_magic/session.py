@@ -99,6 +99,11 @@ class Session(Unpicklable):
         return make_stub(self.channel)
 
     @property
+    def headers(self) -> dict[str, str]:
+        """For REST calls, with requests, httpx or urllib; the key in them is masked."""
+        return {"Authorization": self.metadata[0][1]}
+
+    @property
     def source(self) -> str:
         """Where the key was found."""
         return self.found.credentials.source

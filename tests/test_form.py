@@ -61,7 +61,8 @@ class FrontEnd:
         self.done: set[str] = set()
 
     def start(self, code: str, *, attended: bool = True) -> str:
-        cell = self.client.execute(code, allow_stdin=attended)
+        # What comes soon after an error is thrown away by the kernel, unless told otherwise.
+        cell = self.client.execute(code, allow_stdin=attended, stop_on_error=False)
         self.outputs[cell] = []
         return cell
 

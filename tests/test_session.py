@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from urllib.request import Request, urlopen
 
 import pytest
+import requests
 from clarifai_grpc.channel.clarifai_channel import ClarifaiChannel
 from clarifai_grpc.grpc.api import service_pb2
 from clarifai_grpc.grpc.api.status import status_code_pb2
@@ -65,6 +68,14 @@ def test_other_ids_share_the_sign_in(sandbox):
         )
         other.close()
         assert session.stub.ListModels(service_pb2.ListModelsRequest()).models
+
+
+def test_headers_serve_rest_calls_and_are_masked(sandbox):
+    with signed_in(sandbox) as session:
+        assert sandbox.keys.pat not in repr(session.headers)
+        found = requests.get(f"{session.base}/v2/users/me", headers=session.headers, timeout=10)
+        request = Request(f"{session.base}/v2/users/me", headers=session.headers)
+        assert found.json()["user"]["id"] == json.load(urlopen(request))["user"]["id"] == "alice"
 
 
 def test_a_json_channel_made_by_somebody_else_does_no_harm(sandbox):

@@ -188,3 +188,24 @@ def test_the_real_command_line_reads_what_was_saved(config):
     )
     assert "erin" in done.stdout
     assert "work" in done.stdout
+
+
+@pytest.mark.parametrize(("key", "succeeds"), [("pat", True), ("revoked_key", False)])
+def test_what_the_real_command_line_saves_at_login_signs_in(sandbox, shell, key, succeeds):
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).parent / "clarifai", "login", sandbox.base),
+            *("--pat", getattr(sandbox.keys, key), "--user-id", "alice", "--context", "alice"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) is succeeds
+    if succeeds:
+        signed_in = shell.run("%clarifai_auth --app-id main")
+        assert "alice · PAT from the context alice of ~/.config/clarifai/config" in signed_in
+    else:
+        assert not cli_config.path().exists() or sandbox.keys.revoked_key not in (
+            cli_config.path().read_text()
+        )
