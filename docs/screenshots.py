@@ -15,7 +15,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "browser"))
 
 from jupyter import ARGUMENTS, CHROMIUM, Jupyter, Opened, jupyter  # noqa: E402
 
-SHOW = "%load_ext clarifai_magic\n%clarifai_auth logout\n%clarifai_auth"
+SHOW = "%load_ext clarifai_magic\n%clarifai_auth"
 WIDTHS = (400, 1200)
 
 
@@ -42,7 +42,8 @@ def states(page: Opened, sandbox: Sandbox, slow: Sandbox, name: str) -> None:
     picture("choice")
     page.button("Use this app").click()
     page.says("Signed in as carol")
-    page.page.locator(".jp-Notebook").screenshot(path=HERE / "images" / f"form-done-{name}.png")
+    cell = page.page.locator(".jp-CodeCell").first
+    cell.screenshot(path=HERE / "images" / f"form-done-{name}.png")
 
 
 def main() -> None:

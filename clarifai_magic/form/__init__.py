@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ipykernel._version import __version__, version_info
 from IPython import get_ipython
 from IPython.display import display, update_display
 
@@ -189,6 +188,8 @@ class LoginForm:
 
     def __await__(self) -> Generator[Any, None, Session]:
         """Show the form and wait for the session."""
+        from ipykernel._version import __version__, version_info
+
         if version_info < _AWAITABLE_SINCE:
             self.dismiss()
             raise ClarifaiMagicError(

@@ -159,26 +159,41 @@ class Opened:
         self.file = file
         page.set_default_timeout(PATIENCE)
         page.goto(url)
-        page.wait_for_selector(
-            ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached"
-        )
+        idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+        page.wait_for_selector(idle, state="attached")
+        self._await_kernel(re.split("/lab|/notebooks", url)[0])
+
+    def _await_kernel(self, server: str) -> None:
+        """Wait until the notebook's kernel is idle and the page is connected to it."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            for session in self.page.request.get(f"{server}/api/sessions").json():
+                kernel = session["kernel"]
+                ready = kernel["execution_state"] == "idle" and kernel["connections"]
+                if session["path"] == self.file.name and ready:
+                    return
+            self.page.wait_for_timeout(100)
+        raise RuntimeError("The kernel did not become idle.")
 
     @property
     def form(self) -> Locator:
         """The sign-in form."""
         return self.page.locator(".clarifai-form")
 
-    def run(self, number: int = 1) -> None:
-        """Run one cell; a front end that is still starting may lose the keys, so look and repeat."""
+    def run(self, number: int = 1, *, ends: bool = True) -> None:
+        """Run one cell; a front end that is still starting may lose it, so look and repeat."""
         cell = self.page.locator(".jp-CodeCell").nth(number - 1)
         prompt = cell.locator(".jp-InputPrompt").first
         before = prompt.inner_text()
+        ran = re.compile(r"\[\d+\]" if ends else r"\[[\d*]+\]")
         deadline = time.monotonic() + PATIENCE / 1000
-        while prompt.inner_text() == before and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             cell.locator(".cm-content").click()
             self.page.keyboard.press("Control+Enter")
             with suppress(AssertionError):
                 expect(prompt).not_to_have_text(before, timeout=3000)
+                expect(prompt).to_have_text(ran, timeout=10_000)
+                return
 
     def output(self, number: int = 1) -> Locator:
         """What a cell has put out."""

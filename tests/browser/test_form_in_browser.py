@@ -212,7 +212,7 @@ def test_a_form_whose_kernel_is_gone_says_so(open_notebook):
     page = open_notebook(SHOW, "import os; os._exit(1)")
     page.run()
     page.form.wait_for()
-    page.run(2)
+    page.run(2, ends=False)
     page.form.get_by_text("The kernel that this form belongs to is gone.").wait_for()
     assert page.button("Sign in").is_disabled()
 
