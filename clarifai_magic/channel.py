@@ -6,51 +6,37 @@ all that is done here. What a caller says explicitly, by metadata or by IDs, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from clarifai_grpc.grpc.api import resources_pb2
 
-from clarifai_magic.credentials import Metadata, Unpicklable
-from clarifai_magic.scopes import methods, routes
-from clarifai_magic.statuses import FIRST, LAST
+from clarifai_magic.credentials import Unpicklable
+from clarifai_magic.repeats import Outcome, throttled
+from clarifai_magic.wire import watching, with_default_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Serializer = Callable[[Any], bytes]
-Deserializer = Callable[[bytes], Any]
-Watch = Callable[[str, int], None]
+    from clarifai_magic.connection import Connection
+    from clarifai_magic.wire import Deserializer, Serializer, Terms
 
 
 class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
-    """A channel that adds a key and IDs where a call has none.
+    """A channel that adds a key and IDs where a call has none, and repeats it where that helps.
 
     Parameters
     ----------
-    channel : grpc.Channel
-        The channel that carries the calls.
-    metadata : Metadata
-        Sent with a call that brings no metadata of its own.
-    user_app_id : clarifai.api.UserAppIDSet
-        Put into requests that name neither user nor app, unless the call brings another key.
-    watch : callable
-        Told the bare method name and the status code of each response about the connection.
+    connection : Connection
+        What carries the calls.
+    terms : Terms
+        What is added, and who is told.
     """
 
-    def __init__(
-        self,
-        channel: grpc.Channel,
-        metadata: Metadata,
-        user_app_id: resources_pb2.UserAppIDSet,
-        watch: Watch,
-    ) -> None:
-        self._channel = channel
-        self._metadata = metadata
-        self._user_app_id = user_app_id
-        self._watch = watch
+    def __init__(self, connection: Connection, terms: Terms) -> None:
+        self._connection = connection
+        self._terms = terms
 
     def unary_unary(
         self,
@@ -102,15 +88,15 @@ class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
 
     def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
         """Pass on `grpc.Channel.subscribe`."""
-        self._channel.subscribe(callback, try_to_connect=try_to_connect)
+        self._connection.channel.subscribe(callback, try_to_connect=try_to_connect)
 
     def unsubscribe(self, callback: Any) -> None:
         """Pass on `grpc.Channel.unsubscribe`."""
-        self._channel.unsubscribe(callback)
+        self._connection.channel.unsubscribe(callback)
 
     def close(self) -> None:
-        """Close the channel that is wrapped."""
-        self._channel.close()
+        """Close the connection."""
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -131,19 +117,36 @@ class _Callable(Unpicklable):
         deserialize: Deserializer,
         options: dict[str, Any],
     ) -> None:
-        make = getattr(owner._channel, kind)  # noqa: SLF001
-        self._metadata = owner._metadata  # noqa: SLF001
-        filled = with_default_ids(method, serialize, owner._user_app_id)  # noqa: SLF001
-        watched = watching(method, deserialize, owner._watch)  # noqa: SLF001
-        self._filled = make(method, filled, watched, **options)
-        self._make_bare = partial(make, method, serialize, deserialize, **options)
+        self._connection = owner._connection  # noqa: SLF001
+        terms = owner._terms  # noqa: SLF001
+        self._metadata = terms.metadata
+        self._repeats = terms.repeats.of(method) if kind == "unary_unary" else None
+        self._kind, self._method, self._options = kind, method, options
+        self._bare = serialize, deserialize
+        watch = self._repeats.notice if self._repeats else terms.watch
+        self._filled = (
+            with_default_ids(method, serialize, terms.user_app_id),
+            watching(method, deserialize, watch),
+        )
+        self._bind()
+
+    def _bind(self) -> None:
+        """Take up the channel of this process."""
+        self._call = self._made(*self._filled)
+        self._pid = self._connection.pid
+
+    def _made(self, serialize: Serializer, deserialize: Deserializer) -> Any:
+        make = getattr(self._connection.channel, self._kind)
+        return make(self._method, serialize, deserialize, **self._options)
 
     def _for(self, metadata: Any) -> tuple[Any, Any]:
         """The callable for a call with this metadata, and the metadata to send."""
+        if self._pid != os.getpid():
+            self._bind()
         if metadata is None or metadata is self._metadata:
-            return self._filled, self._metadata
+            return self._call, self._metadata
         pairs = tuple(map(tuple, metadata))
-        return self._filled if self._metadata[0] in pairs else self._make_bare(), pairs
+        return self._call if self._metadata[0] in pairs else self._made(*self._bare), pairs
 
     def __call__(
         self,
@@ -184,7 +187,32 @@ class _WithCall(_Callable):
 
 
 class _UnaryUnary(_WithCall, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]
-    pass
+    """Repeats a call that waits; a future, or a call with its call object, is the caller's own."""
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        *rest: Any,
+        **options: Any,
+    ) -> Any:
+        call, metadata = self._for(metadata)
+        if self._repeats is None:
+            return call(request, timeout, metadata, *rest, **options)
+        started = time.monotonic()
+        try:
+            response = call(request, timeout, metadata, *rest, **options)
+            if not throttled(response):
+                return response
+            first = Outcome(started, timeout, response)
+        except grpc.RpcError as error:
+            if not self._repeats.mends(error):
+                raise
+            first = Outcome(started, timeout, error=error)
+        return self._repeats.repeat(
+            lambda left: call(request, left, metadata, *rest, **options), first
+        )
 
 
 class _UnaryStream(_Callable, grpc.UnaryStreamMultiCallable):  # type: ignore[misc]
@@ -197,90 +225,3 @@ class _StreamUnary(_WithCall, grpc.StreamUnaryMultiCallable):  # type: ignore[mi
 
 class _StreamStream(_Callable, grpc.StreamStreamMultiCallable):  # type: ignore[misc]
     pass
-
-
-def with_default_ids(
-    method: str, serialize: Serializer, user_app_id: resources_pb2.UserAppIDSet
-) -> Serializer:
-    """A serializer that adds IDs to requests which name none.
-
-    The IDs are appended to the serialised bytes: by the wire format, a parser merges a message
-    field that occurs twice, so the caller's request is neither copied nor changed.
-
-    Parameters
-    ----------
-    method : str
-        Full name, such as ``/clarifai.api.V2/ListModels``.
-    serialize : callable
-        The request type's own serializer.
-    user_app_id : clarifai.api.UserAppIDSet
-        The IDs; the app is left out where the method's REST path names a user but no app.
-
-    Returns
-    -------
-    callable
-        `serialize` itself for requests that have no such field.
-    """
-    name = method.rpartition("/")[2]
-    descriptor = methods().get(name)
-    field = descriptor and descriptor.input_type.fields_by_name.get("user_app_id")
-    if not field:
-        return serialize
-    tail: bytes | None = None
-
-    def serialized(request: Any) -> bytes:
-        nonlocal tail
-        ids = request.user_app_id
-        if ids.app_id or ids.user_id:
-            return serialize(request)
-        if tail is None:
-            tail = _field_bytes(name, field.number, user_app_id)
-        return serialize(request) + tail
-
-    return serialized
-
-
-def watching(method: str, deserialize: Deserializer, watch: Watch) -> Deserializer:
-    """A deserializer that tells of responses whose status is about the connection.
-
-    Every kind of call, whether it waits, streams or is a future, reads its responses by one.
-
-    Parameters
-    ----------
-    method : str
-        Full name, such as ``/clarifai.api.V2/ListModels``.
-    deserialize : callable
-        The response type's own deserializer.
-    watch : callable
-        Told the bare method name and the status code.
-    """
-    name = method.rpartition("/")[2]
-    descriptor = methods().get(name)
-    if descriptor is None or "status" not in descriptor.output_type.fields_by_name:
-        return deserialize
-
-    def deserialized(data: bytes) -> Any:
-        response = deserialize(data)
-        if FIRST <= response.status.code <= LAST:
-            watch(name, response.status.code)
-        return response
-
-    return deserialized
-
-
-def _field_bytes(name: str, number: int, user_app_id: resources_pb2.UserAppIDSet) -> bytes:
-    ids = resources_pb2.UserAppIDSet()
-    ids.CopyFrom(user_app_id)
-    route = routes(name)[0]
-    if route.names_user and not route.names_app:
-        ids.ClearField("app_id")
-    value = ids.SerializeToString()
-    return bytes([number << 3 | 2]) + _varint(len(value)) + value if value else b""
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:  # noqa: PLR2004
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*encoded, number])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clarifai_magic.errors import KeyFormatError, SecretError
 
@@ -30,11 +30,11 @@ class Unpicklable:
 
     __slots__ = ()
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse: Python's hook for pickling and, without one of its own, for copying."""
         raise SecretError(
             f"A {type(self).__name__} holds a Clarifai key, and pickling would write it out.",
-            "Sign in anew in the process that needs it, for instance from CLARIFAI_PAT.",
+            "Give the other process clarifai_session.for_workers(), which pickles on purpose.",
         )
 
     def __copy__(self) -> Self:

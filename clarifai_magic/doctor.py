@@ -15,6 +15,7 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, cast
@@ -228,14 +229,15 @@ def _grpc(deployment: Deployment) -> Iterator[str]:
     import grpc
     from clarifai_grpc.grpc.api import service_pb2
 
+    from clarifai_magic.connection import Connection
     from clarifai_magic.failures import failed
-    from clarifai_magic.session import bare_channel, make_stub
+    from clarifai_magic.session import make_stub
 
     started = time.monotonic()
-    with bare_channel(deployment) as channel:
+    with closing(Connection(deployment, repeats=False)) as connection:
         try:
             # It needs no key (NoAuth), so that only the way there is tested.
-            make_stub(channel).ListStatusCodes(
+            make_stub(connection.channel).ListStatusCodes(
                 service_pb2.ListStatusCodesRequest(), timeout=PATIENCE - 1
             )
         except grpc.RpcError as error:

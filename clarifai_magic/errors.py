@@ -18,6 +18,7 @@ ClarifaiMagicError
 │   └── AppMismatchError         an API key came with the IDs of another app
 ├── SampleError              a pasted sample is no Python
 ├── UnknownMethodError       the API has no such method
+├── ItemsError               map was given what the method does not take
 ├── CallError                a call could not be made as it was
 └── UnreachableError         the API did not answer
     ├── RefusedConnectionError   nothing listens there
@@ -177,6 +178,12 @@ class UnknownMethodError(ClarifaiMagicError, LookupError):
     """The API has no method of that name."""
 
     code = "unknown-method"
+
+
+class ItemsError(ClarifaiMagicError, TypeError):
+    """`Session.map` was given what the method does not take."""
+
+    code = "items"
 
 
 class CallError(ClarifaiMagicError):

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """The open sessions, held weakly; who subscribes is told when one comes or goes."""
+    """The open sessions, held weakly unless asked; who subscribes is told of changes."""
 
     def __init__(self) -> None:
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._held: set[Session] = set()
         self._subscribers: list[Callable[[], None]] = []
 
     def add(self, session: Session) -> None:
@@ -23,9 +24,14 @@ class Registry:
         self._sessions.add(session)
         self._tell()
 
+    def hold(self, session: Session) -> None:
+        """Keep a session open although nobody else may refer to it."""
+        self._held.add(session)
+
     def discard(self, session: Session) -> None:
         """Note that a session is closed."""
         self._sessions.discard(session)
+        self._held.discard(session)
         self._tell()
 
     def subscribe(self, callback: Callable[[], None]) -> None:

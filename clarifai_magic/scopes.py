@@ -28,6 +28,7 @@ ALL = "All"
 # The descriptor of GetUser names no scope, yet restricted keys are refused it unless they hold its
 # endpoint permission (seen in https://github.com/Clarifai/clarifai-python/pull/868).
 _BY_ENDPOINT_ONLY = frozenset({"GetUser"})
+_READING = frozenset({"Predict", "Search"})
 
 
 class Auth(enum.Enum):
@@ -106,13 +107,31 @@ def methods() -> dict[str, Any]:
     return {method.name: method for method in service.methods}
 
 
-def _descriptor(method: str) -> Any:
+def descriptor_of(method: str) -> Any:
+    """Give a method's descriptor.
+
+    Parameters
+    ----------
+    method : str
+        A bare or full method name.
+
+    Raises
+    ------
+    UnknownMethodError
+        There is no such method.
+
+    """
     name = method.removeprefix(f"/{SERVICE}/")
     if name in methods():
         return methods()[name]
     close = difflib.get_close_matches(name, methods(), n=1)
     hint = f"Did you mean {close[0]!r}?" if close else "See https://docs.clarifai.com/."
     raise UnknownMethodError(f"The Clarifai API has no method {name[:60]!r}.", hint)
+
+
+def is_repeated(field: Any) -> bool:
+    """Whether a field is a list, asked as every protobuf since 5 understands."""
+    return bool(getattr(field, "is_repeated", None) or getattr(field, "label", 0) == 3)  # noqa: PLR2004
 
 
 @cache
@@ -135,7 +154,7 @@ def requirement(method: str) -> Requirement:
         There is no such method.
 
     """
-    descriptor = _descriptor(method)
+    descriptor = descriptor_of(method)
     extensions = descriptor.GetOptions().Extensions
     auth = extension_pb2.DESCRIPTOR.extensions_by_name["cl_auth_type"].enum_type
     return Requirement(
@@ -168,7 +187,7 @@ def routes(method: str) -> tuple[Route, ...]:
         There is no such method.
 
     """
-    rule = _descriptor(method).GetOptions().Extensions[annotations_pb2.http]
+    rule = descriptor_of(method).GetOptions().Extensions[annotations_pb2.http]
     rules = [(each.WhichOneof("pattern"), each) for each in (rule, *rule.additional_bindings)]
     return tuple(
         Route(verb.upper(), getattr(each, verb), bool(each.body or rule.body))
@@ -196,6 +215,33 @@ def names_app(method: str) -> bool:
 
     """
     return routes(method)[0].names_app
+
+
+@cache
+def changes_nothing(method: str) -> bool:
+    """Tell whether a call may be made twice without harm: it reads, searches or predicts.
+
+    Parameters
+    ----------
+    method : str
+        A bare or full method name.
+
+    Returns
+    -------
+    bool
+        From the verb of its REST address and from its least scopes.
+
+    Raises
+    ------
+    UnknownMethodError
+        There is no such method.
+
+    """
+    if routes(method)[0].verb == "GET":
+        return True
+    need = requirement(method)
+    reads = all(scope in _READING or scope.endswith(":Get") for scope in need.scopes)
+    return reads and ("Predict" in need.scopes or need.method.endswith("Searches"))
 
 
 def spelled(scope: str) -> str:

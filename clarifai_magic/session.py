@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from clarifai_grpc.channel.clarifai_channel import ClarifaiChannel
+from clarifai_grpc.channel import clarifai_channel
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
 from clarifai_grpc.grpc.api.status import status_code_pb2, status_pb2
 from google.protobuf.struct_pb2 import Struct
 
+from clarifai_magic.aio_channel import AuthorisedAioChannel
 from clarifai_magic.channel import AuthorisedChannel
+from clarifai_magic.connection import Connection
 from clarifai_magic.credentials import Credentials, Unpicklable
 from clarifai_magic.deployment import find_deployment
 from clarifai_magic.identity import unverified, verify
 from clarifai_magic.live import live
+from clarifai_magic.parts import MOST_INPUTS, Plan
+from clarifai_magic.portal import Portal
 from clarifai_magic.refusals import RefusalWatch
+from clarifai_magic.repeats import Repeats
 from clarifai_magic.sources import Found, find_credentials
+from clarifai_magic.wire import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import grpc
     from typing_extensions import Self
@@ -29,8 +36,12 @@ if TYPE_CHECKING:
     from clarifai_magic.credentials import Metadata
     from clarifai_magic.deployment import Deployment
     from clarifai_magic.identity import Identity
+    from clarifai_magic.mapping import Answers
+    from clarifai_magic.workers import WorkerSession
 
 DEFAULT_TIMEOUT = 10.0
+
+_Kind = TypeVar("_Kind", bound="Session")
 
 
 class Session(Unpicklable):
@@ -47,10 +58,12 @@ class Session(Unpicklable):
         What the API said about them.
     deployment : Deployment
         Where the API is.
-    channel : grpc.Channel
-        A bare channel to it.
+    connection : Connection
+        The channels to it.
     closing : ExitStack
         What the session gives back at its end.
+    repeats : bool
+        Whether calls are made again after throttling or an outage.
 
     Attributes
     ----------
@@ -62,21 +75,25 @@ class Session(Unpicklable):
         Whose resources calls are about.
     watch : RefusalWatch
         Warns when a call is refused for the key's sake.
+    repeats : Repeats
+        Makes calls again, and counts them.
     lend : callable, optional
         Set by the notebook: gives this session the flat names until what it returns is called.
     kept : list of str
         What holds the key after logout, and how to remove it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a session's parts
         self,
         found: Found,
         identity: Identity,
         deployment: Deployment,
-        channel: grpc.Channel,
+        connection: Connection,
         closing: ExitStack,
+        *,
+        repeats: bool = True,
     ) -> None:
-        self._bare_channel = channel
+        self._connection = connection
         self.found = found
         self.identity = identity
         self.deployment = deployment
@@ -85,10 +102,13 @@ class Session(Unpicklable):
             user_id=identity.user_id, app_id=identity.app_id
         )
         self.watch = RefusalWatch(identity)
-        self.channel = AuthorisedChannel(channel, self.metadata, self.userDataObject, self.watch)
+        self.repeats = Repeats(self.watch, wanted=repeats)
+        self._terms = Terms(self.metadata, self.userDataObject, self.watch, self.repeats)
+        self.channel = AuthorisedChannel(connection, self._terms)
         self.lend: Callable[[], Callable[[], None]] | None = None
         self.kept = [found.credentials.kept] if found.credentials.kept else []
         self._blocks: list[Callable[[], None]] = []
+        self._portal: Portal | None = None
         self._closing = closing
         self.on_close(lambda: live.discard(self))
         live.add(self)
@@ -97,6 +117,11 @@ class Session(Unpicklable):
     def stub(self) -> service_pb2_grpc.V2Stub:
         """The generated stub over `channel`."""
         return make_stub(self.channel)
+
+    @cached_property
+    def aio_stub(self) -> service_pb2_grpc.V2Stub:
+        """The generated stub for ``await``, in any event loop; its calls are authorised, too."""
+        return make_stub(AuthorisedAioChannel(self._connection, self._terms))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -134,7 +159,7 @@ class Session(Unpicklable):
     def holders(self) -> list[Any]:
         """The objects from which the key can be had."""
         credentials = self.found.credentials
-        made = [self.__dict__[name] for name in ("stub",) if name in self.__dict__]
+        made = [self.__dict__[name] for name in ("stub", "aio_stub") if name in self.__dict__]
         return [self, self.found, credentials, credentials.key, self.metadata, self.channel, *made]
 
     def with_ids(self, *, user_id: str | None = None, app_id: str | None = None) -> Session:
@@ -156,11 +181,117 @@ class Session(Unpicklable):
             user_id=self.identity.user_id if user_id is None else user_id,
             app_id=self.identity.app_id if app_id is None else app_id,
         )
-        return Session(self.found, identity, self.deployment, self._bare_channel, ExitStack())
+        return self.derived(Session, identity)
+
+    def derived(self, kind: type[_Kind], identity: Identity) -> _Kind:
+        """A session of that kind on this session's connection, which ends with it."""
+        return kind(
+            self.found,
+            identity,
+            self.deployment,
+            self._connection,
+            ExitStack(),
+            repeats=self.repeats.wanted,
+        )
+
+    def for_workers(self) -> WorkerSession:
+        """The same session for other processes: it pickles, with the key in plain text.
+
+        A process that unpickles it opens a connection of its own, one for all copies that it
+        gets. For multiprocessing, joblib, concurrent.futures, ipyparallel, Dask and Ray.
+        """
+        from clarifai_magic.workers import for_workers
+
+        return for_workers(self)
+
+    def map(  # noqa: PLR0913 - what differs from map to map
+        self,
+        method: str,
+        items: Iterable[Any],
+        *,
+        request: Any = None,
+        batch: int = MOST_INPUTS,
+        in_flight: int = 64,
+        timeout: float | None = None,
+        progress: bool = True,
+        client: Any = None,
+    ) -> Answers:
+        """Call one method for many items at the same time, and wait for all.
+
+        Throttled calls and, where it does no harm, lost ones are made again. An item that fails
+        does not stop the others. An interrupt stops it and gives what is done.
+
+        Parameters
+        ----------
+        method : str
+            Such as ``PostModelOutputs``: a method with one request and one response.
+        items : iterable of message
+            Requests of the method; or what one of its requests takes many of, such as Inputs,
+            which are then sent `batch` at a time.
+        request : message, optional
+            What all requests have in common, such as the model's ID.
+        batch : int
+            Items in one request, at most 128.
+        in_flight : int
+            Calls at the same time; on a cluster, for each of its threads.
+        timeout : float, optional
+            Seconds for each call, its repetitions included.
+        progress : bool
+            Whether a progress bar is shown.
+        client : distributed.Client, optional
+            A Dask cluster that makes the calls.
+
+        Returns
+        -------
+        Answers
+            One for each item and in their order; see its `failures` and `resume`.
+
+        Raises
+        ------
+        UnknownMethodError, ItemsError
+            If there is no such method, or it does not take the items.
+        """
+        plan = Plan(method, list(items), request, batch)
+        return self._answers(plan, in_flight, timeout, progress, client).resume()
+
+    def amap(  # noqa: PLR0913 - what differs from map to map
+        self,
+        method: str,
+        items: Iterable[Any],
+        *,
+        request: Any = None,
+        batch: int = MOST_INPUTS,
+        in_flight: int = 64,
+        timeout: float | None = None,
+        progress: bool = True,
+    ) -> Answers:
+        """`map` for ``await``; cancelling that keeps what is done in the Answers.
+
+        Parameters and result are those of `map`.
+        """
+        plan = Plan(method, list(items), request, batch)
+        return self._answers(plan, in_flight, timeout, progress)
+
+    def _answers(
+        self, plan: Plan, in_flight: int, timeout: float | None, progress: bool, client: Any = None
+    ) -> Answers:
+        from clarifai_magic.mapping import Answers
+
+        return Answers(
+            self, plan, in_flight=in_flight, timeout=timeout, progress=progress, client=client
+        )
+
+    @property
+    def portal(self) -> Portal:
+        """An event loop of the session's own, for what waits without one."""
+        if self._portal is None or self._portal.pid != os.getpid():
+            self._portal = Portal()
+            self.on_close(self._portal.close)
+        return self._portal
 
     def lives_on(self, other: Session) -> bool:
         """Whether this session uses the connection of the other one."""
-        return self._bare_channel is other._bare_channel
+        return self._connection is other._connection
 
     def on_close(self, callback: Callable[[], object]) -> None:
         """Have `callback` called when the session closes, before those that came earlier."""
@@ -200,6 +331,7 @@ def connect(
     *,
     verified: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
+    repeats: bool = True,
 ) -> Session:
     """Sign in.
 
@@ -211,6 +343,9 @@ def connect(
         Whether to ask the API what the key is and whether the IDs fit it.
     timeout : float
         Seconds for the verification.
+    repeats : bool
+        Whether the session's calls are made again after throttling (status 11005) and, if they
+        change nothing, after an outage (UNAVAILABLE).
 
     Returns
     -------
@@ -228,13 +363,16 @@ def connect(
         if credentials.server is not None:
             undo.callback(credentials.server.close)
         deployment = find_deployment(credentials.base, credentials.root_certificates)
-        channel = undo.enter_context(bare_channel(deployment))
+        connection = Connection(deployment, repeats=repeats)
+        undo.callback(connection.close)
         identity = (
-            verify(make_stub(channel), credentials, deployment, timeout)
+            verify(make_stub(connection.channel), credentials, deployment, timeout)
             if verified
             else unverified(credentials)
         )
-        return Session(found, identity, deployment, channel, closing=undo.pop_all())
+        return Session(
+            found, identity, deployment, connection, closing=undo.pop_all(), repeats=repeats
+        )
 
 
 def logout() -> None:
@@ -243,24 +381,10 @@ def logout() -> None:
         session.close()
 
 
-def bare_channel(deployment: Deployment) -> grpc.Channel:
-    """A channel to a deployment as clarifai-grpc makes it, without a key."""
-    if deployment.secure:
-        return ClarifaiChannel.get_grpc_channel(
-            base=f"{deployment.netloc_host}:{deployment.port}",
-            root_certificates_path=deployment.root_certificates or None,
-        )
-    return ClarifaiChannel.get_insecure_grpc_channel(
-        base=deployment.netloc_host, port=deployment.port
-    )
-
-
 def make_stub(channel: grpc.Channel) -> service_pb2_grpc.V2Stub:
     """The generated stub over a channel."""
     # V2Stub asks a module global, set by the last channel made, how to read responses; a JSON
     # channel made by somebody else since would make it read gRPC's wrongly.
-    from clarifai_grpc.channel import clarifai_channel
-
     reader = clarifai_channel._response_deserializer_for_grpc  # noqa: SLF001
     clarifai_channel.wrap_response_deserializer = reader
     return service_pb2_grpc.V2Stub(channel)

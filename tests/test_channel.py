@@ -124,5 +124,5 @@ def test_a_message_of_the_wrong_type_fails_as_with_the_bare_stub(session):
 
 @pytest.mark.parametrize("part", ["stub", "channel", "metadata"])
 def test_parts_that_hold_the_key_are_not_pickled(session, part):
-    with pytest.raises(SecretError, match="Sign in anew"):
+    with pytest.raises(SecretError, match="for_workers"):
         pickle.dumps(getattr(session, part))

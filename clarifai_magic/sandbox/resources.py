@@ -60,11 +60,6 @@ class Shape:
     field: str  # the resources' field or, for a deletion of many, that of their IDs
 
 
-def is_repeated(field: Any) -> bool:
-    """Whether a field is a list, asked as every protobuf since 5 understands."""
-    return bool(getattr(field, "is_repeated", None) or getattr(field, "label", 0) == 3)  # noqa: PLR2004
-
-
 def _has_id(field: Any) -> bool:
     return field.message_type is not None and "id" in field.message_type.fields_by_name
 
@@ -78,13 +73,13 @@ def shape(method: str) -> Shape | None:
     *parents, last = path.split("/")
     one = last.startswith("{")
     takes, gives = descriptor.input_type.fields, descriptor.output_type.fields_by_name
-    both = [f for f in takes if is_repeated(f) and _has_id(f) and f.name in gives]
+    both = [f for f in takes if scopes.is_repeated(f) and _has_id(f) and f.name in gives]
     fields = {
-        ("List", False): [f for f in gives.values() if is_repeated(f) and _has_id(f)],
-        ("Get", True): [f for f in gives.values() if not is_repeated(f) and _has_id(f)],
+        ("List", False): [f for f in gives.values() if scopes.is_repeated(f) and _has_id(f)],
+        ("Get", True): [f for f in gives.values() if not scopes.is_repeated(f) and _has_id(f)],
         ("Post", False): both,
         ("Patch", False): both,
-        ("Delete", False): [f for f in takes if is_repeated(f) and not f.message_type],
+        ("Delete", False): [f for f in takes if scopes.is_repeated(f) and not f.message_type],
         ("Delete", True): [*takes],
     }.get((verb, one))
     if not fields or descriptor.server_streaming:
@@ -198,12 +193,12 @@ def _matches(item: Any, field: Any, value: Any) -> bool:
     if name in ("search", "query", "search_term"):
         texts = [getattr(item, each) for each in _SEARCHED if each in known]
         return any(value.casefold() in text.casefold() for text in texts)
-    if is_repeated(field) and name.removesuffix("s") in known:
+    if scopes.is_repeated(field) and name.removesuffix("s") in known:
         return getattr(item, name.removesuffix("s")) in value
     if name == "statuses" or name not in known:
         raise _not_by(name)
     have = getattr(item, name)
-    if is_repeated(field):
+    if scopes.is_repeated(field):
         return set(value) <= set(have)
     if isinstance(value, str):
         return fnmatchcase(have.casefold(), value.casefold())
@@ -290,7 +285,7 @@ def patch(store: Store, path: Path, items: Iterable[Any], action: str) -> list[A
 def _apply(target: Any, change: Any, action: str) -> None:
     for field, value in change.ListFields():
         have = getattr(target, field.name)
-        if is_repeated(field):
+        if scopes.is_repeated(field):
             _apply_list(have, value, action, by_id=_has_id(field))
         elif field.message_type is None:
             if field.name not in ("id", "user_id", "app_id"):

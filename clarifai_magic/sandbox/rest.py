@@ -23,7 +23,6 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from clarifai_magic import scopes
 from clarifai_magic.sandbox.auth import RefusedError
-from clarifai_magic.sandbox.resources import is_repeated
 from clarifai_magic.sandbox.service import OutageError, Service, request_class, set_status
 
 if TYPE_CHECKING:
@@ -264,13 +263,13 @@ def _nested(descriptor: Any, name: str, values: list[str]) -> dict[str, Any]:
         return {first: _nested(field.message_type, rest, values)}
     is_flag = field.type == FieldDescriptor.TYPE_BOOL
     typed = [value == "true" if is_flag else value for value in values]
-    return {first: typed if is_repeated(field) else typed[-1]}
+    return {first: typed if scopes.is_repeated(field) else typed[-1]}
 
 
 def _json(message: Any) -> bytes:
     """Write as the live service does: snake case, codes as numbers, empty lists present."""
     lists: dict[str, Any] = {
-        field.name: [] for field in message.DESCRIPTOR.fields if is_repeated(field)
+        field.name: [] for field in message.DESCRIPTOR.fields if scopes.is_repeated(field)
     }
     fields = json_format.MessageToDict(
         message, preserving_proto_field_name=True, use_integers_for_enums=True

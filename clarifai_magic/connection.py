@@ -1,0 +1,142 @@
+"""The gRPC channels of a sign-in: one for calls that wait, and one for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from clarifai_magic.errors import CallError, NotSignedInError
+from clarifai_magic.scopes import SERVICE, changes_nothing, methods
+
+if TYPE_CHECKING:
+    from clarifai_magic.deployment import Deployment
+
+_LARGEST_MESSAGE = 2**30
+# Routers and load balancers forget a silent connection after some minutes without a word (an AWS
+# load balancer after 350 s), and what is sent then gets lost: hang up before they do.
+_IDLE_MS = 240_000
+# In the middle of a call that is silent, ask whether the other side is there; gRPC servers hang
+# up on clients that ask more often than this (GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA).
+_ASK_MS = 300_000
+
+
+class Connection:
+    """Channels to one deployment, shared by the sessions of one sign-in.
+
+    A process that was forked makes its own: a socket cannot be shared.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Where the API is.
+    repeats : bool
+        Whether streaming calls that change nothing are made again after an outage; other calls
+        are the business of `clarifai_magic.repeats`.
+    """
+
+    def __init__(self, deployment: Deployment, *, repeats: bool = True) -> None:
+        self._deployment = deployment
+        self._repeats = repeats
+        self._inherited: list[tuple[Any, dict[Any, Any]]] = []
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self.pid = os.getpid()
+        self._channel = self._made(grpc.insecure_channel, grpc.secure_channel)
+        self._aio_channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """The channel for calls that wait, made in this process."""
+        self._leave_parent()
+        return self._channel
+
+    @property
+    def aio_channel(self) -> grpc.aio.Channel:
+        """The running event loop's channel.
+
+        Raises
+        ------
+        NotSignedInError
+            If the session is closed.
+        CallError
+            If the process was forked from one that was awaiting calls.
+        RuntimeError
+            If no event loop runs.
+        """
+        self._leave_parent()
+        if any(aio_channels for _, aio_channels in self._inherited):
+            raise CallError(
+                "This process was forked from one that awaits calls, which gRPC does not survive.",
+                "Use stub here, or start the process with multiprocessing's method spawn.",
+            )
+        loop = asyncio.get_running_loop()
+        if loop not in self._aio_channels:
+            if self._closed:
+                raise NotSignedInError("This session is closed.", "Run %clarifai_auth again.")
+            for ended in [each for each in self._aio_channels if each.is_closed()]:
+                del self._aio_channels[ended]
+            self._aio_channels[loop] = self._made(
+                grpc.aio.insecure_channel, grpc.aio.secure_channel
+            )
+        return self._aio_channels[loop]
+
+    def close(self) -> None:
+        """Close all channels; calls that are under way end with CANCELLED."""
+        self._closed = True
+        self._leave_parent()
+        self._channel.close()
+        for loop, channel in self._aio_channels.items():
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(channel.close(), loop)
+        self._aio_channels.clear()
+
+    def _leave_parent(self) -> None:
+        """After a fork, begin anew."""
+        if self.pid != os.getpid():
+            # Kept, for its end would say goodbye to the server on the parent's socket.
+            self._inherited.append((self._channel, self._aio_channels))
+            self._begin()
+            if self._closed:
+                self._channel.close()
+
+    def _made(self, insecure: Any, secure: Any) -> Any:
+        at = self._deployment
+        target = f"{at.netloc_host}:{at.port}"
+        options = [
+            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+            ("grpc.max_send_message_length", _LARGEST_MESSAGE),
+            ("grpc.client_idle_timeout_ms", _IDLE_MS),
+            ("grpc.keepalive_time_ms", _ASK_MS),
+            ("grpc.service_config", _service_config() if self._repeats else "{}"),
+        ]
+        if not at.secure:
+            return insecure(target, options=options)
+        path = at.root_certificates
+        roots = Path(path).read_bytes() if path else None
+        return secure(target, grpc.ssl_channel_credentials(roots), options=options)
+
+
+@cache
+def _service_config() -> str:
+    """For streams that change nothing what clarifai-grpc's own configuration says for all calls."""
+    names = [
+        {"service": SERVICE, "method": name}
+        for name, method in methods().items()
+        if method.server_streaming and changes_nothing(name)
+    ]
+    policy = {
+        "maxAttempts": 5,
+        "initialBackoff": "0.01s",
+        "maxBackoff": "5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})

@@ -1,0 +1,130 @@
+"""What a session adds to the bytes of its requests, and notices in those of the responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from clarifai_grpc.grpc.api import resources_pb2
+
+from clarifai_magic.credentials import Unpicklable
+from clarifai_magic.scopes import methods, routes
+from clarifai_magic.statuses import FIRST, LAST
+
+if TYPE_CHECKING:
+    from clarifai_magic.credentials import Metadata
+    from clarifai_magic.repeats import Repeats
+
+Serializer = Callable[[Any], bytes]
+Deserializer = Callable[[bytes], Any]
+Watch = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Terms(Unpicklable):
+    """On what terms the calls of a session are made.
+
+    Parameters
+    ----------
+    metadata : Metadata
+        Sent with a call that brings no metadata of its own.
+    user_app_id : clarifai.api.UserAppIDSet
+        Put into requests that name neither user nor app, unless the call brings another key.
+    watch : callable
+        Told the bare method name and the status code of each response about the connection.
+    repeats : Repeats
+        Makes calls again.
+    """
+
+    metadata: Metadata
+    user_app_id: resources_pb2.UserAppIDSet
+    watch: Watch
+    repeats: Repeats
+
+
+def with_default_ids(
+    method: str, serialize: Serializer, user_app_id: resources_pb2.UserAppIDSet
+) -> Serializer:
+    """A serializer that adds IDs to requests which name none.
+
+    The IDs are appended to the serialised bytes: by the wire format, a parser merges a message
+    field that occurs twice, so the caller's request is neither copied nor changed.
+
+    Parameters
+    ----------
+    method : str
+        Full name, such as ``/clarifai.api.V2/ListModels``.
+    serialize : callable
+        The request type's own serializer.
+    user_app_id : clarifai.api.UserAppIDSet
+        The IDs; the app is left out where the method's REST path names a user but no app.
+
+    Returns
+    -------
+    callable
+        `serialize` itself for requests that have no such field.
+    """
+    name = method.rpartition("/")[2]
+    descriptor = methods().get(name)
+    field = descriptor and descriptor.input_type.fields_by_name.get("user_app_id")
+    if not field:
+        return serialize
+    tail: bytes | None = None
+
+    def serialized(request: Any) -> bytes:
+        nonlocal tail
+        ids = request.user_app_id
+        if ids.app_id or ids.user_id:
+            return serialize(request)
+        if tail is None:
+            tail = _field_bytes(name, field.number, user_app_id)
+        return serialize(request) + tail
+
+    return serialized
+
+
+def watching(method: str, deserialize: Deserializer, watch: Watch) -> Deserializer:
+    """A deserializer that tells of responses whose status is about the connection.
+
+    Every kind of call, whether it waits, streams or is a future, reads its responses by one.
+
+    Parameters
+    ----------
+    method : str
+        Full name, such as ``/clarifai.api.V2/ListModels``.
+    deserialize : callable
+        The response type's own deserializer.
+    watch : callable
+        Told the bare method name and the status code.
+    """
+    name = method.rpartition("/")[2]
+    descriptor = methods().get(name)
+    if descriptor is None or "status" not in descriptor.output_type.fields_by_name:
+        return deserialize
+
+    def deserialized(data: bytes) -> Any:
+        response = deserialize(data)
+        if FIRST <= response.status.code <= LAST:
+            watch(name, response.status.code)
+        return response
+
+    return deserialized
+
+
+def _field_bytes(name: str, number: int, user_app_id: resources_pb2.UserAppIDSet) -> bytes:
+    ids = resources_pb2.UserAppIDSet()
+    ids.CopyFrom(user_app_id)
+    route = routes(name)[0]
+    if route.names_user and not route.names_app:
+        ids.ClearField("app_id")
+    value = ids.SerializeToString()
+    return bytes([number << 3 | 2]) + _varint(len(value)) + value if value else b""
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:  # noqa: PLR2004
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*encoded, number])
