@@ -28,8 +28,8 @@ troubleshooting: .venv/dev  ## docs/troubleshooting.md, from what really happens
 screenshots: .venv/dev  ## docs/images, from the real thing in a browser
 	$(BIN)/python docs/screenshots.py
 
-bench: .venv/dev  ## what the guard costs; fails if its budget is missed
-	$(BIN)/python benchmarks/guard.py
+bench: .venv/dev  ## docs/performance.md, measured; fails if a budget is missed
+	$(BIN)/python benchmarks/run.py
 
 lab: .venv/dev  ## JupyterLab on the quickstart
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb

@@ -9,12 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from clarifai_magic.credentials import Credentials
 from clarifai_magic.errors import ClarifaiAuthWarning, ClarifaiMagicError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from clarifai_magic.credentials import Credentials
     from clarifai_magic.form import login_form
     from clarifai_magic.refusals import explain
     from clarifai_magic.session import Session, connect, logout
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Credentials": "credentials",
     "Session": "session",
     "connect": "session",
     "explain": "refusals",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from clarifai_magic.credentials import Unpicklable
-from clarifai_magic.repeats import Outcome, throttled
-from clarifai_magic.wire import watching, with_default_ids
+from clarifai_magic.retries import Outcome
+from clarifai_magic.scopes import methods
+from clarifai_magic.secret import Unpicklable
+from clarifai_magic.statuses import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from clarifai_magic.connection import Connection
-    from clarifai_magic.repeats import MethodRepeats
+    from clarifai_magic.retries import MethodRetries
     from clarifai_magic.wire import Deserializer, Serializer, Terms
 
 
@@ -40,9 +42,10 @@ class AuthorisedAioChannel(Unpicklable):
         request_serializer: Any = None,
         response_deserializer: Any = None,
         **options: Any,
-    ) -> _AioUnaryUnary:
+    ) -> _AioCallable:
         """Wrap the callable of a method with one request and one response."""
-        return _AioUnaryUnary(
+        known = method.rpartition("/")[2] in methods()
+        return (_AioUnaryUnary if known else _AioCallable)(
             self, "unary_unary", method, request_serializer, response_deserializer, options
         )
 
@@ -84,19 +87,24 @@ class _AioCallable(Unpicklable):
         options: dict[str, Any],
     ) -> None:
         self._connection = owner._connection  # noqa: SLF001
-        terms = owner._terms  # noqa: SLF001
-        self._metadata = terms.metadata
-        self._sent = grpc.aio.Metadata(*terms.metadata)
-        self._repeats = terms.repeats.of(method) if kind == "unary_unary" else None
+        self._terms = owner._terms  # noqa: SLF001
+        self._metadata = self._terms.metadata
         self._kind, self._method, self._options = kind, method, options
         self._bare = serialize, deserialize
-        watch = self._repeats.notice if self._repeats else terms.watch
-        self._filled = (
-            with_default_ids(method, serialize, terms.user_app_id),
-            watching(method, deserialize, watch),
-        )
         # Of the loop that called last: with several loops it changes, which costs little.
         self._bound: tuple[Any, Any] = (None, None)
+
+    @cached_property
+    def _sent(self) -> grpc.aio.Metadata:
+        return grpc.aio.Metadata(*self._metadata)
+
+    @cached_property
+    def _filled(self) -> tuple[Serializer, Deserializer]:
+        serialize, deserialize = self._bare
+        return (
+            self._terms.serializer(self._method, serialize),
+            self._terms.deserializer(self._method, deserialize),
+        )
 
     def _for(self, metadata: Any) -> tuple[Any, Any]:
         """The callable for a call with this metadata, and the metadata to send."""
@@ -124,6 +132,15 @@ class _AioCallable(Unpicklable):
 
 
 class _AioUnaryUnary(_AioCallable):
+    @cached_property
+    def _retries(self) -> MethodRetries:
+        return self._terms.retries.of(self._method)
+
+    @cached_property
+    def _filled(self) -> tuple[Serializer, Deserializer]:
+        serialize, deserialize = self._bare
+        return self._terms.serializer(self._method, serialize), deserialize
+
     def __call__(
         self,
         request: Any = None,
@@ -133,14 +150,16 @@ class _AioUnaryUnary(_AioCallable):
         **options: Any,
     ) -> Any:
         call, metadata = self._for(metadata)
-        if self._repeats is None:
+        if call is not self._bound[1]:
             return call(request, timeout=timeout, metadata=metadata, **options)
-        return _RepeatedCall(
-            self._repeats, call, request, timeout, {"metadata": metadata} | options
-        )
+
+        def make(timeout: float | None) -> Any:
+            return call(request, timeout=timeout, metadata=metadata, **options)
+
+        return _RetriedCall(self._terms, self._method, self._retries, make, timeout)
 
 
-class _RepeatedCall:
+class _RetriedCall:
     """A call that has begun; awaiting it makes it again where that helps.
 
     For everything else it is the `grpc.aio.UnaryUnaryCall` that was made last.
@@ -148,34 +167,36 @@ class _RepeatedCall:
 
     def __init__(
         self,
-        repeats: MethodRepeats,
-        make: Any,
-        request: Any,
+        terms: Terms,
+        method: str,
+        retries: MethodRetries,
+        make: Callable[[float | None], Any],
         timeout: float | None,
-        options: dict[str, Any],
     ) -> None:
-        self._repeats = repeats
+        self._terms = terms
+        self._method = method
+        self._retries = retries
         self._make = make
-        self._request = request
-        self._timeout = timeout
-        self._options = options
-        self._started = time.monotonic()
-        self._call = make(request, timeout=timeout, **options)
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._call = make(timeout)
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:
             response = yield from self._call.__await__()
-            if not throttled(response):
+            if response.status.code == SUCCESS:
                 return response
-            first = Outcome(self._started, self._timeout, response)
+            first = Outcome(response)
         except grpc.RpcError as error:
-            if not self._repeats.mends(error):
+            if not self._retries.mends(error):
                 raise
-            first = Outcome(self._started, self._timeout, error=error)
-        return (yield from self._repeats.repeat_awaiting(self._again, first).__await__())
+            first = Outcome(error=error)
+        retrying = self._retries.retry_awaiting(self._again, first, self._deadline)
+        response = yield from retrying.__await__()
+        self._terms.notice(self._method, response)
+        return response
 
     def _again(self, timeout: float | None) -> Any:
-        self._call = self._make(self._request, timeout=timeout, **self._options)
+        self._call = self._make(timeout)
         return self._call
 
     def __getattr__(self, name: str) -> Any:

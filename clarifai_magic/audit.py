@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clarifai_magic.credentials import MASK, SECRETS_PAGE
 from clarifai_magic.errors import SourceError
+from clarifai_magic.keys import SECRETS_PAGE
 from clarifai_magic.live import live
+from clarifai_magic.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,15 +6,16 @@ all that is done here. What a caller says explicitly, by metadata or by IDs, is 
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from clarifai_magic.credentials import Unpicklable
-from clarifai_magic.repeats import Outcome, throttled
-from clarifai_magic.wire import watching, with_default_ids
+from clarifai_magic.connection import Process
+from clarifai_magic.retries import Outcome
+from clarifai_magic.scopes import methods
+from clarifai_magic.secret import Unpicklable
+from clarifai_magic.statuses import SUCCESS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
-    """A channel that adds a key and IDs where a call has none, and repeats it where that helps.
+    """A channel that adds a key and IDs where a call has none, and retries it where that helps.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
         **options: Any,
     ) -> grpc.UnaryUnaryMultiCallable:
         """Wrap the callable of a method with one request and one response."""
-        return _UnaryUnary(
+        known = method.rpartition("/")[2] in methods()
+        return (_UnaryUnary if known else _OtherUnaryUnary)(
             self, "unary_unary", method, request_serializer, response_deserializer, options
         )
 
@@ -106,7 +108,7 @@ class AuthorisedChannel(Unpicklable, grpc.Channel):  # type: ignore[misc]
 
 
 class _Callable(Unpicklable):
-    """A method's callable, twice: with the session's IDs, and bare for a call with another key."""
+    """A method's callable; for calls with another key than the session's, a bare one is made."""
 
     def __init__(  # noqa: PLR0913 - one method's parts
         self,
@@ -118,22 +120,20 @@ class _Callable(Unpicklable):
         options: dict[str, Any],
     ) -> None:
         self._connection = owner._connection  # noqa: SLF001
-        terms = owner._terms  # noqa: SLF001
-        self._metadata = terms.metadata
-        self._repeats = terms.repeats.of(method) if kind == "unary_unary" else None
+        self._terms = owner._terms  # noqa: SLF001
+        self._metadata = self._terms.metadata
         self._kind, self._method, self._options = kind, method, options
         self._bare = serialize, deserialize
-        watch = self._repeats.notice if self._repeats else terms.watch
-        self._filled = (
-            with_default_ids(method, serialize, terms.user_app_id),
-            watching(method, deserialize, watch),
-        )
-        self._bind()
+        self._generation = -1
 
     def _bind(self) -> None:
-        """Take up the channel of this process."""
-        self._call = self._made(*self._filled)
-        self._pid = self._connection.pid
+        """Take up the channel of this process; at the first call, for a stub has 273 methods."""
+        serialize, deserialize = self._bare
+        self._serialize = self._terms.serializer(self._method, serialize)
+        self._call = self._made(
+            self._serialize, self._terms.deserializer(self._method, deserialize)
+        )
+        self._generation = self._connection.generation
 
     def _made(self, serialize: Serializer, deserialize: Deserializer) -> Any:
         make = getattr(self._connection.channel, self._kind)
@@ -141,7 +141,7 @@ class _Callable(Unpicklable):
 
     def _for(self, metadata: Any) -> tuple[Any, Any]:
         """The callable for a call with this metadata, and the metadata to send."""
-        if self._pid != os.getpid():
+        if self._generation != Process.generation:
             self._bind()
         if metadata is None or metadata is self._metadata:
             return self._call, self._metadata
@@ -186,33 +186,56 @@ class _WithCall(_Callable):
         return call.future(request, timeout, metadata, *rest, **options)
 
 
-class _UnaryUnary(_WithCall, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]
-    """Repeats a call that waits; a future, or a call with its call object, is the caller's own."""
+class _OtherUnaryUnary(_WithCall, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]
+    """Of a method that is not the API's, whose responses have no status."""
 
-    def __call__(
+
+class _UnaryUnary(_WithCall, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]
+    """Retries a call that waits; a future, or a call with its call object, is the caller's own.
+
+    Most calls come through here, and each pays for every line and function.
+    """
+
+    def _bind(self) -> None:
+        super()._bind()
+        self._retries = self._terms.retries.of(self._method)
+        self._waiting = self._made(self._serialize, self._bare[1])
+
+    def __call__(  # noqa: PLR0913 - gRPC's own signature
         self,
         request: Any,
         timeout: float | None = None,
         metadata: Any = None,
-        *rest: Any,
-        **options: Any,
+        credentials: Any = None,
+        wait_for_ready: bool | None = None,
+        compression: Any = None,
     ) -> Any:
-        call, metadata = self._for(metadata)
-        if self._repeats is None:
-            return call(request, timeout, metadata, *rest, **options)
-        started = time.monotonic()
+        if self._generation != Process.generation:
+            self._bind()
+        call = self._waiting
+        if metadata is None:
+            metadata = self._metadata
+        elif metadata is not self._metadata:
+            own, metadata = self._for(metadata)
+            if own is not self._call:
+                return own(request, timeout, metadata, credentials, wait_for_ready, compression)
+        deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            response = call(request, timeout, metadata, *rest, **options)
-            if not throttled(response):
+            response = call(request, timeout, metadata, credentials, wait_for_ready, compression)
+            if response.status.code == SUCCESS:
                 return response
-            first = Outcome(started, timeout, response)
+            first = Outcome(response)
         except grpc.RpcError as error:
-            if not self._repeats.mends(error):
+            if not self._retries.mends(error):
                 raise
-            first = Outcome(started, timeout, error=error)
-        return self._repeats.repeat(
-            lambda left: call(request, left, metadata, *rest, **options), first
+            first = Outcome(error=error)
+        response = self._retries.retry(
+            lambda left: call(request, left, metadata, credentials, wait_for_ready, compression),
+            first,
+            deadline,
         )
+        self._terms.notice(self._method, response)
+        return response
 
 
 class _UnaryStream(_Callable, grpc.UnaryStreamMultiCallable):  # type: ignore[misc]

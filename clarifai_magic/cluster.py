@@ -84,7 +84,7 @@ def sent(
     -------
     outcomes : list of (Part, message or ClarifaiMagicError)
         In the order in which they came.
-    repeated : int
+    retried : int
         Calls that were made again.
     """
     if claim and _was_claimed(claim):
@@ -93,13 +93,13 @@ def sent(
             "Look whether it was; resume() makes it again.",
         )
         return [(part, error) for part in parts], 0
-    before = session.repeats.count
+    before = session.retries.count
     outcomes: list[tuple[Part, Any]] = []
     session.portal.run(
         send(session, method, parts, lambda *outcome: outcomes.append(outcome), limits),
         tick=lambda: None,
     )
-    return outcomes, session.repeats.count - before
+    return outcomes, session.retries.count - before
 
 
 def _was_claimed(claim: str) -> bool:
@@ -115,8 +115,8 @@ def _was_claimed(claim: str) -> bool:
 def _keep(answers: Answers, share: Sequence[Part], future: Any) -> None:
     """Take what a worker gave, or why Dask has nothing from it."""
     if future.status == "finished":
-        outcomes, repeated = future.result()
-        answers.repeated += repeated
+        outcomes, retried = future.result()
+        answers.retried += retried
         for part, outcome in outcomes:
             answers.take(part, outcome)
     elif future.status == "error":

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from clarifai_magic.errors import CallError, NotSignedInError
-from clarifai_magic.scopes import SERVICE, changes_nothing, methods
 
 if TYPE_CHECKING:
     from clarifai_magic.deployment import Deployment
@@ -25,6 +23,48 @@ _IDLE_MS = 240_000
 # up on clients that ask more often than this (GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA).
 _ASK_MS = 300_000
 
+# Which streams change nothing, in the words of clarifai_magic.scopes; the policy is that of
+# clarifai-grpc's own channel, which has it for every call.
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "clarifai.api.V2", "method": "GenerateModelOutputs"},
+                {"service": "clarifai.api.V2", "method": "StreamLogEntries"},
+                {"service": "clarifai.api.V2", "method": "StreamModelOutputs"},
+            ],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.01s",
+                "maxBackoff": "5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+
+
+class Process:
+    """This process.
+
+    Attributes
+    ----------
+    generation : int
+        How many forks lie between the first process and this one: quicker to ask than its ID.
+    """
+
+    generation = 0
+
+    @classmethod
+    def was_forked(cls) -> None:
+        """Count: called by Python in the child."""
+        cls.generation += 1
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which knows no fork
+    os.register_at_fork(after_in_child=Process.was_forked)
+
 
 class Connection:
     """Channels to one deployment, shared by the sessions of one sign-in.
@@ -35,20 +75,20 @@ class Connection:
     ----------
     deployment : Deployment
         Where the API is.
-    repeats : bool
+    retries : bool
         Whether streaming calls that change nothing are made again after an outage; other calls
-        are the business of `clarifai_magic.repeats`.
+        are the business of `clarifai_magic.retries`.
     """
 
-    def __init__(self, deployment: Deployment, *, repeats: bool = True) -> None:
+    def __init__(self, deployment: Deployment, *, retries: bool = True) -> None:
         self._deployment = deployment
-        self._repeats = repeats
+        self._retries = retries
         self._inherited: list[tuple[Any, dict[Any, Any]]] = []
         self._closed = False
         self._begin()
 
     def _begin(self) -> None:
-        self.pid = os.getpid()
+        self.generation = Process.generation
         self._channel = self._made(grpc.insecure_channel, grpc.secure_channel)
         self._aio_channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
 
@@ -100,7 +140,7 @@ class Connection:
 
     def _leave_parent(self) -> None:
         """After a fork, begin anew."""
-        if self.pid != os.getpid():
+        if self.generation != Process.generation:
             # Kept, for its end would say goodbye to the server on the parent's socket.
             self._inherited.append((self._channel, self._aio_channels))
             self._begin()
@@ -115,28 +155,10 @@ class Connection:
             ("grpc.max_send_message_length", _LARGEST_MESSAGE),
             ("grpc.client_idle_timeout_ms", _IDLE_MS),
             ("grpc.keepalive_time_ms", _ASK_MS),
-            ("grpc.service_config", _service_config() if self._repeats else "{}"),
+            ("grpc.service_config", json.dumps(_SERVICE_CONFIG if self._retries else {})),
         ]
         if not at.secure:
             return insecure(target, options=options)
         path = at.root_certificates
         roots = Path(path).read_bytes() if path else None
         return secure(target, grpc.ssl_channel_credentials(roots), options=options)
-
-
-@cache
-def _service_config() -> str:
-    """For streams that change nothing what clarifai-grpc's own configuration says for all calls."""
-    names = [
-        {"service": SERVICE, "method": name}
-        for name, method in methods().items()
-        if method.server_streaming and changes_nothing(name)
-    ]
-    policy = {
-        "maxAttempts": 5,
-        "initialBackoff": "0.01s",
-        "maxBackoff": "5s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})

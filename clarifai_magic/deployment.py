@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from clarifai_magic.errors import BaseURLError
@@ -16,8 +16,7 @@ _LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost"}
 _EXAMPLE = "Give it as https://HOST or https://HOST:PORT."
 
 
-@dataclass(frozen=True)
-class Deployment:
+class Deployment(NamedTuple):
     """One place where the Clarifai API is served.
 
     Parameters

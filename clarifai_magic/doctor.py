@@ -234,7 +234,7 @@ def _grpc(deployment: Deployment) -> Iterator[str]:
     from clarifai_magic.session import make_stub
 
     started = time.monotonic()
-    with closing(Connection(deployment, repeats=False)) as connection:
+    with closing(Connection(deployment, retries=False)) as connection:
         try:
             # It needs no key (NoAuth), so that only the way there is tested.
             make_stub(connection.channel).ListStatusCodes(

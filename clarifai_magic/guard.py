@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from clarifai_magic.errors import ClarifaiAuthWarning
 from clarifai_magic.live import live
-from clarifai_magic.masking import Masker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from clarifai_magic.masking import Masker
 
 
 class Guard:
@@ -54,8 +55,11 @@ class Guard:
 
     def refresh(self) -> None:
         """Guard the keys of the sessions that are open now."""
-        keys = {str.__str__(session.found.credentials.key) for session in live}
-        masker = Masker(keys) if keys and self._wanted() else None
+        masker = None
+        if len(live) and self._wanted():
+            from clarifai_magic.masking import Masker
+
+            masker = Masker({str.__str__(session.found.credentials.key) for session in live})
         for place in self._places:
             place.mask_with(masker)
 
@@ -95,13 +99,13 @@ class _Layer:
         self.masker: Masker | None = None
         self._complained = False
 
-    def _masked(self, mask: Callable[[Masker, Any], Any], what: Any) -> Any:
+    def _masked(self, kind: str, what: Any) -> Any:
         """What is shown; should masking fail, it is shown as it is rather than lost."""
         masker = self.masker
         if masker is None:
             return what
         try:
-            return mask(masker, what)
+            return getattr(masker, kind)(what)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message must arrive
             if not self._complained:
                 self._complained = True
@@ -117,14 +121,14 @@ class _Pack(_Layer):
     """In front of the function that makes a message's bytes."""
 
     def __call__(self, content: Any) -> Any:
-        return self._masked(Masker.json, self.original(content))
+        return self._masked("json", self.original(content))
 
 
 class _Stream(_Layer):
     """In front of a text stream."""
 
     def write(self, text: str) -> Any:
-        return self.original.write(self._masked(Masker.text, text))
+        return self.original.write(self._masked("text", text))
 
     def writelines(self, lines: Any) -> None:
         for line in lines:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clarifai_magic.credentials import MASK
+from clarifai_magic.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,6 +114,8 @@ def forget_outputs(shell: InteractiveShell, held: Iterable[Any]) -> None:
 def _forget_on_disk(manager: Any, texts: Iterable[str]) -> None:
     if not manager.enabled or str(manager.hist_file) == ":memory:":
         return
+    import sqlite3
+
     database = sqlite3.connect(manager.hist_file, timeout=5)
     try:
         # Without this SQLite leaves the old text in the file's free pages.

@@ -7,15 +7,14 @@ Four questions go out at once, under one deadline: MyScopes (any key may ask it)
 
 from __future__ import annotations
 
-import difflib
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
-import tenacity
-from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
+from clarifai_grpc.grpc.api import resources_pb2, service_pb2
 from clarifai_grpc.grpc.api.status import status_code_pb2
+from google.protobuf import message_factory
 
 from clarifai_magic.errors import (
     AppMismatchError,
@@ -23,11 +22,13 @@ from clarifai_magic.errors import (
     UserNotFoundError,
 )
 from clarifai_magic.failures import failed, is_connection_failure
+from clarifai_magic.scopes import SERVICE, descriptor_of
 from clarifai_magic.statuses import refused
 
 if TYPE_CHECKING:
-    from clarifai_magic.credentials import Credentials, Metadata
+    from clarifai_magic.credentials import Credentials
     from clarifai_magic.deployment import Deployment
+    from clarifai_magic.secret import Metadata
 
 PAT = "PAT"
 API_KEY = "API key"
@@ -74,7 +75,7 @@ def unverified(credentials: Credentials) -> Identity:
 
 
 def verify(
-    stub: service_pb2_grpc.V2Stub,
+    channel: grpc.Channel,
     credentials: Credentials,
     deployment: Deployment,
     timeout: float,
@@ -83,8 +84,8 @@ def verify(
 
     Parameters
     ----------
-    stub : V2Stub
-        A bare stub; the key is sent with each call.
+    channel : grpc.Channel
+        A bare channel; the key is sent with each call.
     credentials : Credentials
         The key and the IDs to check.
     deployment : Deployment
@@ -103,7 +104,7 @@ def verify(
     UnreachableError
         If no answer came.
     """
-    question = _Question(stub, credentials.metadata, deployment, time.monotonic() + timeout)
+    question = _Question(channel, credentials.metadata, deployment, timeout)
     answers = question.ask_all(credentials)
     identity = _told(answers, question)
     if identity.kind == API_KEY and identity.app_id:
@@ -114,28 +115,33 @@ def verify(
     return _with_found_app(identity, answers.apps, credentials)
 
 
-@dataclass(frozen=True)
-class _Answers:
+class _Answers(NamedTuple):
     scopes: Any
     user: Any
     app: Any
     apps: Any
 
 
-@dataclass(frozen=True)
 class _Question:
-    """Calls to one stub under one deadline."""
+    """Calls on one channel under one deadline."""
 
-    stub: service_pb2_grpc.V2Stub
-    metadata: Metadata
-    deployment: Deployment
-    deadline: float
+    def __init__(
+        self, channel: grpc.Channel, metadata: Metadata, deployment: Deployment, timeout: float
+    ) -> None:
+        self.channel = channel
+        self.metadata = metadata
+        self.deployment = deployment
+        self.deadline = time.monotonic() + timeout
 
     def remaining(self) -> float:
         return max(self.deadline - time.monotonic(), 0.001)
 
     def future(self, method: str, request: Any) -> Any:
-        call = getattr(self.stub, method)
+        # A whole stub, with its 273 methods, takes longer to make than a call to answer.
+        answer = message_factory.GetMessageClass(descriptor_of(method).output_type)
+        call = self.channel.unary_unary(
+            f"/{SERVICE}/{method}", type(request).SerializeToString, answer.FromString
+        )
         return call.future(request, metadata=self.metadata, timeout=self.remaining())
 
     def ask(self, method: str, request: Any) -> Any:
@@ -143,13 +149,26 @@ class _Question:
         return self.settled(method, request, self.future(method, request))
 
     def settled(self, method: str, request: Any, first: Any) -> Any:
-        pending = [first]
-        outages: list[grpc.RpcError] = []
+        try:
+            try:
+                answer = first.result()
+            except grpc.RpcError as error:
+                if not _outage(error):
+                    raise
+                return self.insisted(method, request, error)
+            return self.insisted(method, request) if _busy(answer) else answer
+        except grpc.RpcError as error:
+            raise failed(error, self.deployment.base) from None
+
+    def insisted(self, method: str, request: Any, outage: grpc.RpcError | None = None) -> Any:
+        """The answer after a busy one or an outage, when the API has had time to recover."""
+        import tenacity
+
+        outages = [outage] if outage else []
 
         def attempt() -> Any:
-            future = pending.pop() if pending else self.future(method, request)
             try:
-                return future.result()
+                return self.future(method, request).result()
             except grpc.RpcError as error:
                 # What kept it from answering says more than that time ran out over it.
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and outages:
@@ -164,10 +183,7 @@ class _Question:
             stop=lambda state: time.monotonic() + (state.upcoming_sleep or 0) + 0.1 > self.deadline,
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
-        try:
-            return retrying(attempt)
-        except grpc.RpcError as error:
-            raise failed(error, self.deployment.base) from None
+        return retrying(attempt)
 
     def ask_all(self, credentials: Credentials) -> _Answers:
         """The four answers, with one round trip's wait."""
@@ -289,6 +305,8 @@ def _no_user(user_id: str) -> UserNotFoundError:
 
 
 def _no_app(app_id: str, user_id: str, apps: list[str]) -> AppNotFoundError:
+    import difflib
+
     close = difflib.get_close_matches(app_id, apps, n=3, cutoff=0.6)
     if close:
         hint = f"Did you mean {' or '.join(map(repr, close))}?"

@@ -14,23 +14,23 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.utils.process import arg_split
 from traitlets import Bool
 
-from clarifai_magic import exporting, history, saving, sources
-from clarifai_magic.credentials import SECRETS_PAGE, looks_like_key
+from clarifai_magic import exporting, history, saving
 from clarifai_magic.errors import ExposedKeyError, NotSignedInError
 from clarifai_magic.guard import Guard
+from clarifai_magic.keys import SECRETS_PAGE, looks_like_key
 from clarifai_magic.notebook import FLAT, Notebook, has_front_end
 from clarifai_magic.snippets.languages import LANGUAGES, METHODS
-from clarifai_magic.sources.place import Later, Surroundings
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
     from clarifai_magic.permissions import Table
     from clarifai_magic.session import Session
     from clarifai_magic.snippets.program import Program
+    from clarifai_magic.sources import Found
     from clarifai_magic.sources.place import PassedOver
 
 ACTIONS = ("login", "status", "use", "logout", "doctor", "audit")
@@ -106,6 +106,11 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
     @argument(
         "--timeout", metavar="SECONDS", type=float, default=10.0, help="to verify; default 10"
     )
+    @argument(
+        "--no-retries",
+        action="store_true",
+        help="do not make calls again after throttling or an outage",
+    )
     @line_magic
     def clarifai_auth(self, line: str) -> None:
         """Sign this notebook in to Clarifai; the key stays out of it.
@@ -118,7 +123,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         getattr(self, f"_{arguments.action}")(arguments)
 
     def _login(self, arguments: Namespace) -> None:
-        from clarifai_magic.session import connect
+        from clarifai_magic.sources.place import Later
 
         name = arguments.bound_name
         if not name.isidentifier():
@@ -132,7 +137,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         if current is not None and found.credentials == current.found.credentials:
             replaced = self.notebook.show(name)
         else:
-            session = connect(found, verified=not arguments.no_verify, timeout=arguments.timeout)
+            session = _connecting(arguments)(found)
             self.notebook.dismiss(name)
             replaced = self.notebook.adopt(name, session)
         for line in _completed(self.shell, self.notebook.sessions[name], replaced, arguments):
@@ -143,16 +148,18 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
 
         form = LoginForm(
             {option: getattr(arguments, option) for option in _PREFILLED},
+            _connecting(arguments),
             passed_over=passed_over,
-            verified=not arguments.no_verify,
-            timeout=arguments.timeout,
             bind=partial(self.notebook.adopt, arguments.bound_name),
             tell=partial(_completed, self.shell, arguments=arguments),
         )
         self.notebook.expect(arguments.bound_name, form)
         form.show()
 
-    def _found(self, arguments: Namespace, current: Session | None) -> sources.Found:
+    def _found(self, arguments: Namespace, current: Session | None) -> Found:
+        from clarifai_magic.sources import find_credentials
+        from clarifai_magic.sources.place import Surroundings
+
         around = Surroundings(
             namespace=self.shell.user_ns,
             may_ask=not arguments.no_input and _someone_answers(self.shell),
@@ -161,7 +168,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
             signed_in=current.found.credentials if current else None,
             denied=self.denied,
         )
-        return sources.find_credentials(arguments.source, around).narrowed(
+        return find_credentials(arguments.source, around).narrowed(
             user_id=arguments.user_id,
             app_id=arguments.app_id,
             base=arguments.base,
@@ -295,7 +302,9 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         if event.command.endswith("clarifai_snippet"):
             return list(METHODS) if before == "--method" else [*LANGUAGES, "--method"]
         if before == "--from":
-            return list(sources.ALL)
+            from clarifai_magic.sources import ALL
+
+            return list(ALL)
         if before == "--save":
             return list(saving.PLACES)
         if before == "use":
@@ -323,6 +332,18 @@ def _parsed(magic: Any, line: str) -> Namespace:
         # argparse repeats what was typed, which may be half a key.
         raise UsageError(f"The line was not understood. {_USAGE[magic.__name__]}") from None
     return arguments
+
+
+def _connecting(arguments: Namespace) -> Callable[[Found], Session]:
+    """`connect`, with what the line says about it."""
+    from clarifai_magic.session import connect
+
+    return partial(
+        connect,
+        verified=not arguments.no_verify,
+        timeout=arguments.timeout,
+        retries=not arguments.no_retries,
+    )
 
 
 def _completed(

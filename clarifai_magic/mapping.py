@@ -36,7 +36,7 @@ class Answers(Sequence[Any]):
     in_flight : int
         Calls at the same time, at most.
     timeout : float or None
-        Seconds for each call, its repetitions included.
+        Seconds for each call, its retries included.
     progress : bool
         Whether a progress bar is shown.
     client : distributed.Client, optional
@@ -46,7 +46,7 @@ class Answers(Sequence[Any]):
     ----------
     failures : dict of int to ClarifaiMagicError
         The error of each item that was refused or got no answer, by its index.
-    repeated : int
+    retried : int
         Calls that were made again after throttling or an outage.
     """
 
@@ -69,7 +69,7 @@ class Answers(Sequence[Any]):
         self._answers: list[Any] = [_MISSING] * len(plan.items)
         self._done = 0
         self.failures: dict[int, ClarifaiMagicError] = {}
-        self.repeated = 0
+        self.retried = 0
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -112,11 +112,11 @@ class Answers(Sequence[Any]):
             await sending
 
     async def _send(self) -> None:
-        before = self.session.repeats.count
-        repeated = self.repeated
+        before = self.session.retries.count
+        retried = self.retried
 
         def take(part: Part, outcome: Any) -> None:
-            self.repeated = repeated + self.session.repeats.count - before
+            self.retried = retried + self.session.retries.count - before
             self.take(part, outcome)
 
         parts = self.plan.parts(self.left)
@@ -152,9 +152,9 @@ class Answers(Sequence[Any]):
 
         def tick() -> None:
             nonlocal shown
-            if shown != (self._done, self.repeated + len(self.failures)):
-                shown = (self._done, self.repeated + len(self.failures))
-                counts = {"failed": len(self.failures), "repeated": self.repeated}
+            if shown != (self._done, self.retried + len(self.failures)):
+                shown = (self._done, self.retried + len(self.failures))
+                counts = {"failed": len(self.failures), "retried": self.retried}
                 bar.n = self._done
                 bar.set_postfix({name: count for name, count in counts.items() if count})
 
@@ -169,8 +169,8 @@ class Answers(Sequence[Any]):
             parts.append(f"{len(self.failures):,} failed (item {index}: {error.message})")
         if untried := len(self) - self._done - len(self.failures):
             parts.append(f"{untried:,} not tried")
-        if self.repeated:
-            parts.append(f"{self.repeated:,} calls repeated")
+        if self.retried:
+            parts.append(f"{self.retried:,} calls retried")
         if self._done < len(self):
             parts.append(".resume() goes on")
         return f"<{'; '.join(parts)}>"

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clarifai_magic.credentials import is_placeholder
 from clarifai_magic.deployment import PUBLIC_BASE
+from clarifai_magic.keys import is_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clarifai_magic import history
-from clarifai_magic.credentials import SECRETS_PAGE, Secret, Unpicklable
 from clarifai_magic.errors import SampleError
 from clarifai_magic.exporting import export, variables
+from clarifai_magic.keys import SECRETS_PAGE
 from clarifai_magic.namespace import withdraw
 from clarifai_magic.preamble import HOLDER, Changes, replace
+from clarifai_magic.secret import Secret, Unpicklable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clarifai_magic.errors import SourceError
-from clarifai_magic.sources import cli_config, system_keyring
 
 if TYPE_CHECKING:
     from clarifai_magic.session import Session
@@ -45,6 +44,8 @@ def _to_config(session: Session) -> str:
             "Not saved: the command line's file holds PATs, and this is an API key.",
             "--save keyring takes both.",
         )
+    from clarifai_magic.sources import cli_config
+
     return cli_config.save(
         session.found.credentials.key,
         {
@@ -58,6 +59,8 @@ def _to_config(session: Session) -> str:
 
 
 def _to_keyring(session: Session) -> str:
+    from clarifai_magic.sources import system_keyring
+
     who = session.identity
     return system_keyring.save(
         session.found.credentials.key, session.base, who.user_id or "me", who.app_id

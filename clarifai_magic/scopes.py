@@ -6,11 +6,9 @@ spelling of the enum (`Inputs_Add`) is accepted wherever a scope comes in.
 
 from __future__ import annotations
 
-import difflib
 import enum
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_grpc.grpc.api import service_pb2
 from clarifai_grpc.grpc.auth.scope import scope_pb2
@@ -41,8 +39,7 @@ class Auth(enum.Enum):
     ADMIN = "AdminAuth"
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(NamedTuple):
     """What one method asks of a key.
 
     Attributes
@@ -63,8 +60,7 @@ class Requirement:
     scopes: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """One REST address of a method: `google.api.http` and its additional bindings.
 
     Attributes
@@ -124,6 +120,8 @@ def descriptor_of(method: str) -> Any:
     name = method.removeprefix(f"/{SERVICE}/")
     if name in methods():
         return methods()[name]
+    import difflib
+
     close = difflib.get_close_matches(name, methods(), n=1)
     hint = f"Did you mean {close[0]!r}?" if close else "See https://docs.clarifai.com/."
     raise UnknownMethodError(f"The Clarifai API has no method {name[:60]!r}.", hint)

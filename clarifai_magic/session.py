@@ -16,14 +16,13 @@ from google.protobuf.struct_pb2 import Struct
 from clarifai_magic.aio_channel import AuthorisedAioChannel
 from clarifai_magic.channel import AuthorisedChannel
 from clarifai_magic.connection import Connection
-from clarifai_magic.credentials import Credentials, Unpicklable
+from clarifai_magic.credentials import Credentials
 from clarifai_magic.deployment import find_deployment
 from clarifai_magic.identity import unverified, verify
 from clarifai_magic.live import live
-from clarifai_magic.parts import MOST_INPUTS, Plan
-from clarifai_magic.portal import Portal
 from clarifai_magic.refusals import RefusalWatch
-from clarifai_magic.repeats import Repeats
+from clarifai_magic.retries import Retries
+from clarifai_magic.secret import Unpicklable
 from clarifai_magic.sources import Found, find_credentials
 from clarifai_magic.wire import Terms
 
@@ -33,10 +32,11 @@ if TYPE_CHECKING:
     import grpc
     from typing_extensions import Self
 
-    from clarifai_magic.credentials import Metadata
     from clarifai_magic.deployment import Deployment
     from clarifai_magic.identity import Identity
     from clarifai_magic.mapping import Answers
+    from clarifai_magic.portal import Portal
+    from clarifai_magic.secret import Metadata
     from clarifai_magic.workers import WorkerSession
 
 DEFAULT_TIMEOUT = 10.0
@@ -62,7 +62,7 @@ class Session(Unpicklable):
         The channels to it.
     closing : ExitStack
         What the session gives back at its end.
-    repeats : bool
+    retries : bool
         Whether calls are made again after throttling or an outage.
 
     Attributes
@@ -75,7 +75,7 @@ class Session(Unpicklable):
         Whose resources calls are about.
     watch : RefusalWatch
         Warns when a call is refused for the key's sake.
-    repeats : Repeats
+    retries : Retries
         Makes calls again, and counts them.
     lend : callable, optional
         Set by the notebook: gives this session the flat names until what it returns is called.
@@ -91,7 +91,7 @@ class Session(Unpicklable):
         connection: Connection,
         closing: ExitStack,
         *,
-        repeats: bool = True,
+        retries: bool = True,
     ) -> None:
         self._connection = connection
         self.found = found
@@ -102,8 +102,8 @@ class Session(Unpicklable):
             user_id=identity.user_id, app_id=identity.app_id
         )
         self.watch = RefusalWatch(identity)
-        self.repeats = Repeats(self.watch, wanted=repeats)
-        self._terms = Terms(self.metadata, self.userDataObject, self.watch, self.repeats)
+        self.retries = Retries(wanted=retries)
+        self._terms = Terms(self.metadata, self.userDataObject, self.watch, self.retries)
         self.channel = AuthorisedChannel(connection, self._terms)
         self.lend: Callable[[], Callable[[], None]] | None = None
         self.kept = [found.credentials.kept] if found.credentials.kept else []
@@ -191,7 +191,7 @@ class Session(Unpicklable):
             self.deployment,
             self._connection,
             ExitStack(),
-            repeats=self.repeats.wanted,
+            retries=self.retries.wanted,
         )
 
     def for_workers(self) -> WorkerSession:
@@ -210,7 +210,7 @@ class Session(Unpicklable):
         items: Iterable[Any],
         *,
         request: Any = None,
-        batch: int = MOST_INPUTS,
+        batch: int = 128,
         in_flight: int = 64,
         timeout: float | None = None,
         progress: bool = True,
@@ -235,7 +235,7 @@ class Session(Unpicklable):
         in_flight : int
             Calls at the same time; on a cluster, for each of its threads.
         timeout : float, optional
-            Seconds for each call, its repetitions included.
+            Seconds for each call, its retries included.
         progress : bool
             Whether a progress bar is shown.
         client : distributed.Client, optional
@@ -251,8 +251,18 @@ class Session(Unpicklable):
         UnknownMethodError, ItemsError
             If there is no such method, or it does not take the items.
         """
-        plan = Plan(method, list(items), request, batch)
-        return self._answers(plan, in_flight, timeout, progress, client).resume()
+        from clarifai_magic.mapping import Answers
+        from clarifai_magic.parts import Plan
+
+        answers = Answers(
+            self,
+            Plan(method, list(items), request, batch),
+            in_flight=in_flight,
+            timeout=timeout,
+            progress=progress,
+            client=client,
+        )
+        return answers.resume()
 
     def amap(  # noqa: PLR0913 - what differs from map to map
         self,
@@ -260,7 +270,7 @@ class Session(Unpicklable):
         items: Iterable[Any],
         *,
         request: Any = None,
-        batch: int = MOST_INPUTS,
+        batch: int = 128,
         in_flight: int = 64,
         timeout: float | None = None,
         progress: bool = True,
@@ -269,21 +279,22 @@ class Session(Unpicklable):
 
         Parameters and result are those of `map`.
         """
-        plan = Plan(method, list(items), request, batch)
-        return self._answers(plan, in_flight, timeout, progress)
-
-    def _answers(
-        self, plan: Plan, in_flight: int, timeout: float | None, progress: bool, client: Any = None
-    ) -> Answers:
         from clarifai_magic.mapping import Answers
+        from clarifai_magic.parts import Plan
 
         return Answers(
-            self, plan, in_flight=in_flight, timeout=timeout, progress=progress, client=client
+            self,
+            Plan(method, list(items), request, batch),
+            in_flight=in_flight,
+            timeout=timeout,
+            progress=progress,
         )
 
     @property
     def portal(self) -> Portal:
         """An event loop of the session's own, for what waits without one."""
+        from clarifai_magic.portal import Portal
+
         if self._portal is None or self._portal.pid != os.getpid():
             self._portal = Portal()
             self.on_close(self._portal.close)
@@ -331,7 +342,7 @@ def connect(
     *,
     verified: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
-    repeats: bool = True,
+    retries: bool = True,
 ) -> Session:
     """Sign in.
 
@@ -343,7 +354,7 @@ def connect(
         Whether to ask the API what the key is and whether the IDs fit it.
     timeout : float
         Seconds for the verification.
-    repeats : bool
+    retries : bool
         Whether the session's calls are made again after throttling (status 11005) and, if they
         change nothing, after an outage (UNAVAILABLE).
 
@@ -363,15 +374,15 @@ def connect(
         if credentials.server is not None:
             undo.callback(credentials.server.close)
         deployment = find_deployment(credentials.base, credentials.root_certificates)
-        connection = Connection(deployment, repeats=repeats)
+        connection = Connection(deployment, retries=retries)
         undo.callback(connection.close)
         identity = (
-            verify(make_stub(connection.channel), credentials, deployment, timeout)
+            verify(connection.channel, credentials, deployment, timeout)
             if verified
             else unverified(credentials)
         )
         return Session(
-            found, identity, deployment, connection, closing=undo.pop_all(), repeats=repeats
+            found, identity, deployment, connection, closing=undo.pop_all(), retries=retries
         )
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from clarifai_grpc.grpc.api.status import status_code_pb2
 
-from clarifai_magic.credentials import SECRETS_PAGE
 from clarifai_magic.errors import (
     AccountError,
     KeyRejectedError,
@@ -18,6 +17,7 @@ from clarifai_magic.errors import (
     ScopeError,
     ThrottledError,
 )
+from clarifai_magic.keys import SECRETS_PAGE
 from clarifai_magic.scopes import Auth, missing_scopes, requirement
 
 if TYPE_CHECKING:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_grpc.grpc.api import resources_pb2
 
-from clarifai_magic.credentials import Unpicklable
 from clarifai_magic.scopes import methods, routes
 from clarifai_magic.statuses import FIRST, LAST
 
 if TYPE_CHECKING:
-    from clarifai_magic.credentials import Metadata
-    from clarifai_magic.repeats import Repeats
+    from clarifai_magic.retries import Retries
+    from clarifai_magic.secret import Metadata
 
 Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
 Watch = Callable[[str, int], None]
 
 
-@dataclass(frozen=True)
-class Terms(Unpicklable):
+class Terms(NamedTuple):
     """On what terms the calls of a session are made.
 
     Parameters
@@ -33,14 +30,39 @@ class Terms(Unpicklable):
         Put into requests that name neither user nor app, unless the call brings another key.
     watch : callable
         Told the bare method name and the status code of each response about the connection.
-    repeats : Repeats
+    retries : Retries
         Makes calls again.
     """
 
     metadata: Metadata
     user_app_id: resources_pb2.UserAppIDSet
     watch: Watch
-    repeats: Repeats
+    retries: Retries
+
+    def serializer(self, method: str, serialize: Serializer) -> Serializer:
+        """A serializer that adds the session's IDs to requests which name none."""
+        return with_default_ids(method, serialize, self.user_app_id)
+
+    def deserializer(self, method: str, deserialize: Deserializer) -> Deserializer:
+        """A deserializer that notices responses whose status is about the connection.
+
+        Every kind of call, whether it streams, is a future or waits, reads its responses by one.
+        """
+        descriptor = methods().get(method.rpartition("/")[2])
+        if descriptor is None or "status" not in descriptor.output_type.fields_by_name:
+            return deserialize
+
+        def deserialized(data: bytes) -> Any:
+            response = deserialize(data)
+            self.notice(method, response)
+            return response
+
+        return deserialized
+
+    def notice(self, method: str, response: Any) -> None:
+        """Tell the watch of a response whose status is about the connection."""
+        if FIRST <= response.status.code <= LAST:
+            self.watch(method.rpartition("/")[2], response.status.code)
 
 
 def with_default_ids(
@@ -74,42 +96,16 @@ def with_default_ids(
 
     def serialized(request: Any) -> bytes:
         nonlocal tail
-        ids = request.user_app_id
-        if ids.app_id or ids.user_id:
-            return serialize(request)
+        # Looked at only where it is there, for a look makes an object.
+        if request.HasField("user_app_id"):
+            ids = request.user_app_id
+            if ids.app_id or ids.user_id:
+                return serialize(request)
         if tail is None:
             tail = _field_bytes(name, field.number, user_app_id)
         return serialize(request) + tail
 
     return serialized
-
-
-def watching(method: str, deserialize: Deserializer, watch: Watch) -> Deserializer:
-    """A deserializer that tells of responses whose status is about the connection.
-
-    Every kind of call, whether it waits, streams or is a future, reads its responses by one.
-
-    Parameters
-    ----------
-    method : str
-        Full name, such as ``/clarifai.api.V2/ListModels``.
-    deserialize : callable
-        The response type's own deserializer.
-    watch : callable
-        Told the bare method name and the status code.
-    """
-    name = method.rpartition("/")[2]
-    descriptor = methods().get(name)
-    if descriptor is None or "status" not in descriptor.output_type.fields_by_name:
-        return deserialize
-
-    def deserialized(data: bytes) -> Any:
-        response = deserialize(data)
-        if FIRST <= response.status.code <= LAST:
-            watch(name, response.status.code)
-        return response
-
-    return deserialized
 
 
 def _field_bytes(name: str, number: int, user_app_id: resources_pb2.UserAppIDSet) -> bytes:

@@ -43,7 +43,7 @@ class Handover:
         Where the API is, and the path of its CA bundle, which the other process reads.
     identity : Identity
         What the API said about the key; it is not asked again.
-    repeats : bool
+    retries : bool
         Whether calls are made again.
     """
 
@@ -51,7 +51,7 @@ class Handover:
     base: str
     root_certificates: str
     identity: Identity
-    repeats: bool
+    retries: bool
 
 
 class WorkerSession(Session):
@@ -69,7 +69,7 @@ class WorkerSession(Session):
             self.deployment.base,
             self.deployment.root_certificates,
             self.identity,
-            self.repeats.wanted,
+            self.retries.wanted,
         )
 
 
@@ -88,7 +88,7 @@ def opened(handover: Handover) -> WorkerSession:
                 return session
         credentials = Credentials(handover.key, source="the process that started this one")
         deployment = find_deployment(handover.base, handover.root_certificates)
-        connection = Connection(deployment, repeats=handover.repeats)
+        connection = Connection(deployment, retries=handover.retries)
         closing = ExitStack()
         closing.callback(connection.close)
         session = WorkerSession(

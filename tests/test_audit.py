@@ -13,8 +13,8 @@ import pytest
 from support import CANARY
 
 from clarifai_magic.audit import audit
-from clarifai_magic.credentials import MASK
 from clarifai_magic.errors import SourceError
+from clarifai_magic.secret import MASK
 
 HASH = "d41d8cd98f00b204e9800998ecf8427e"
 

@@ -11,9 +11,9 @@ from clarifai_grpc.grpc.api.status import status_code_pb2
 from google.protobuf.empty_pb2 import Empty
 
 from clarifai_magic import Credentials, connect
-from clarifai_magic.channel import with_default_ids
 from clarifai_magic.errors import SecretError
 from clarifai_magic.scopes import methods, routes
+from clarifai_magic.wire import with_default_ids
 
 OK = status_code_pb2.SUCCESS
 IDS = resources_pb2.UserAppIDSet(user_id="alice", app_id="x" * 200)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from IPython.lib.pretty import pretty
 from support import CANARY
 
-from clarifai_magic.credentials import MASK, Credentials, Secret, clean_id, clean_key
+from clarifai_magic.credentials import Credentials
 from clarifai_magic.errors import KeyFormatError, SecretError
+from clarifai_magic.keys import clean_id, clean_key
+from clarifai_magic.secret import MASK, Secret
 
 
 @pytest.mark.parametrize(

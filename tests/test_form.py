@@ -17,10 +17,10 @@ from jupyter_client.manager import KernelManager
 from support import CANARY, SECRETS
 
 from clarifai_magic import Credentials, connect, form
-from clarifai_magic.credentials import SECRETS_PAGE
 from clarifai_magic.form import ALTERNATIVE, CLOSED
 from clarifai_magic.form.choice import owners
 from clarifai_magic.form.view import View
+from clarifai_magic.keys import SECRETS_PAGE
 from clarifai_magic.sandbox import Sandbox
 
 LOAD = "%load_ext clarifai_magic"
@@ -533,7 +533,7 @@ def test_organisations_that_the_api_does_not_tell_are_absent(sandbox, elsewhere)
     with connect(Credentials(sandbox.keys.pat, base=sandbox.base)) as session:
         assert [owner.id for owner in owners(session)] == ["alice", "acme"]
         for base in ("http://127.0.0.1:1", url):
-            session.deployment = dataclasses.replace(session.deployment, base=base)
+            session.deployment = session.deployment._replace(base=base)
             assert [owner.id for owner in owners(session)] == ["alice"]
     assert received == [f"/v2/users/alice/organizations Key {sandbox.keys.pat}"]
 

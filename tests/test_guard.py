@@ -12,9 +12,9 @@ from leaks import kernel
 from support import CANARY
 
 from clarifai_magic import ClarifaiAuthWarning, Credentials, connect
-from clarifai_magic.credentials import MASK
 from clarifai_magic.guard import Guard
 from clarifai_magic.masking import Masker
+from clarifai_magic.secret import MASK
 
 
 def pack(content):

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import CANARY
 
-from clarifai_magic.credentials import MASK
 from clarifai_magic.masking import SHORTEST_PART, Masker
+from clarifai_magic.secret import MASK
 
 MASKER = Masker([CANARY])
 ODD = 'odd"key\\with/every+thing=1%'

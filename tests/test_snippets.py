@@ -16,9 +16,9 @@ from clarifai_grpc.grpc.api import resources_pb2, service_pb2
 from support import CANARY, SECRETS
 
 from clarifai_magic import Credentials, connect
-from clarifai_magic.credentials import Secret
 from clarifai_magic.errors import CallError, KeyRejectedError, RefusedConnectionError
 from clarifai_magic.sandbox import Sandbox
+from clarifai_magic.secret import Secret
 from clarifai_magic.snippets.languages import LANGUAGES, METHODS
 from clarifai_magic.snippets.program import program
 

@@ -9,12 +9,13 @@ import threading
 import uuid
 from concurrent.futures import Future
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython import get_ipython
 from IPython.display import display, update_display
 
-from clarifai_magic.credentials import Credentials, clean_id, clean_key
+from clarifai_magic.credentials import Credentials
 from clarifai_magic.deployment import PUBLIC_BASE, find_deployment
 from clarifai_magic.errors import (
     AppMismatchError,
@@ -30,6 +31,7 @@ from clarifai_magic.errors import (
 )
 from clarifai_magic.form import choice
 from clarifai_magic.form.view import View
+from clarifai_magic.keys import clean_id, clean_key
 from clarifai_magic.notebook import has_front_end
 from clarifai_magic.session import DEFAULT_TIMEOUT, connect
 from clarifai_magic.sources import Found
@@ -88,6 +90,7 @@ def login_form(  # noqa: PLR0913 - the fields of the form
     root_certificates: str = "",
     verified: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
+    retries: bool = True,
 ) -> LoginForm:
     """Make a form to sign in with; ``session = await login_form()`` waits until that is done.
 
@@ -95,10 +98,8 @@ def login_form(  # noqa: PLR0913 - the fields of the form
     ----------
     user_id, app_id, base, root_certificates : str
         What the fields of these names hold at first.
-    verified : bool
-        Whether to ask the API what the key is and whether the IDs fit it.
-    timeout : float
-        Seconds for the verification.
+    verified, timeout, retries
+        As for `connect`.
 
     Returns
     -------
@@ -121,7 +122,9 @@ def login_form(  # noqa: PLR0913 - the fields of the form
         "base": base,
         "root_certificates": root_certificates,
     }
-    return LoginForm(prefilled, verified=verified, timeout=timeout)
+    return LoginForm(
+        prefilled, partial(connect, verified=verified, timeout=timeout, retries=retries)
+    )
 
 
 class LoginForm:
@@ -133,12 +136,10 @@ class LoginForm:
     ----------
     prefilled : mapping of str to str
         What the fields `user_id`, `app_id`, `base` and `root_certificates` hold at first.
+    sign_in : callable
+        `connect` with its options: makes the session from what was typed.
     passed_over : sequence of PassedOver
         The sources that were tried before.
-    verified : bool
-        Whether to ask the API what the key is and whether the IDs fit it.
-    timeout : float
-        Seconds for the verification.
     bind : callable
         Takes the session as soon as the key is verified, and again if other IDs were chosen;
         gives the names of the user's own that it replaced.
@@ -147,21 +148,19 @@ class LoginForm:
         the notebook.
     """
 
-    def __init__(  # noqa: PLR0913 - what the magic's options are
+    def __init__(
         self,
         prefilled: Mapping[str, str],
+        sign_in: Callable[[Found], Session],
         *,
         passed_over: Sequence[PassedOver] = (),
-        verified: bool = True,
-        timeout: float = DEFAULT_TIMEOUT,
         bind: Callable[[Session], list[str]] = lambda _session: [],
         tell: Callable[[Session, list[str]], Iterable[str]] = lambda session, _replaced: [
             f"Signed in as {session.summary()}"
         ],
     ) -> None:
         self._passed_over = tuple(passed_over)
-        self._verified = verified
-        self._timeout = timeout
+        self._connect = sign_in
         self._bind = bind
         self._tell = tell
         self._display_id = uuid.uuid4().hex
@@ -259,7 +258,7 @@ class LoginForm:
             except ClarifaiMagicError as error:
                 return _complaint(name, error)
         found = Found(Credentials(**fields, source="the form"), self._passed_over)
-        session = connect(found, verified=self._verified, timeout=self._timeout)
+        session = self._connect(found)
         session.on_close(self.dismiss)
         if not self._take(session):
             session.close()

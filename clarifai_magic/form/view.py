@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from clarifai_magic.credentials import SECRETS_PAGE
+from clarifai_magic.keys import SECRETS_PAGE
 
 _HERE = Path(__file__).parent
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +16,7 @@ METHODS = {
 """What each method's program does, in words for its head; the first is the default."""
 
 
-@dataclass(frozen=True)
-class Language:
+class Language(NamedTuple):
     """One language that a program can be had in.
 
     Parameters

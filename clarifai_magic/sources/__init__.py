@@ -6,14 +6,14 @@ whole bundle: a key is never paired with the IDs of another source.
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from clarifai_magic.credentials import SECRETS_PAGE, Credentials
+from clarifai_magic.credentials import Credentials
 from clarifai_magic.errors import ClarifaiMagicError, NoCredentialsError, SourceError
+from clarifai_magic.keys import SECRETS_PAGE
 from clarifai_magic.sources.cli_config import from_config
 from clarifai_magic.sources.hosted import from_colab, from_kaggle
 from clarifai_magic.sources.place import (
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 PROMPT = "Clarifai PAT or API key: "
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """Credentials, and what was looked at besides.
 
     Parameters
@@ -50,7 +49,7 @@ class Found:
 
     def narrowed(self, **changes: str) -> Found:
         """The same with the non-empty `changes` put into the credentials."""
-        return replace(self, credentials=self.credentials.replaced(**changes))
+        return self._replace(credentials=self.credentials.replaced(**changes))
 
 
 def from_environment(name: str, _around: Surroundings) -> Credentials:
@@ -82,6 +81,8 @@ def from_prompt(_name: str, around: Surroundings) -> Credentials:
     """A key typed at a hidden prompt."""
     if not around.may_ask:
         raise Absent("nobody can answer a prompt here")
+    import getpass
+
     try:
         # Looked up late: ipykernel puts its own function there.
         key = getpass.getpass(PROMPT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from clarifai_magic.credentials import Credentials
 
@@ -13,8 +13,7 @@ class Absent(Exception):  # noqa: N818 - not an error: the next source is tried
     """This place has no key; the argument says why, in a few words."""
 
 
-@dataclass(frozen=True)
-class PassedOver:
+class PassedOver(NamedTuple):
     """A source that was not used.
 
     Parameters
