@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What depends on the versions of IPython, ipykernel, ipywidgets or gRPC.
 COLAB_TESTS := tests/colab tests/sources/test_chain.py tests/sources/test_hosted.py \
-	tests/sources/test_system_keyring.py tests/test_channel.py tests/test_form.py \
+	tests/sources/test_system_keyring.py tests/test_aio_channel.py tests/test_channel.py \
+	tests/test_form.py tests/test_mapping.py tests/test_retries.py \
 	tests/test_guard.py tests/test_kernel.py tests/test_leaks.py tests/test_magics.py \
 	tests/test_package.py tests/test_refusals.py tests/test_samples.py tests/test_terminal.py \
 	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb

@@ -165,8 +165,8 @@ class Answers(Sequence[Any]):
     def __repr__(self) -> str:
         parts = [f"{self._done:,} of {len(self):,} answered by {self.plan.method}"]
         if self.failures:
-            index, error = next(iter(self.failures.items()))
-            parts.append(f"{len(self.failures):,} failed (item {index}: {error.message})")
+            index = min(self.failures)
+            parts.append(f"{len(self.failures):,} failed (item {index}: {self.failures[index].message})")
         if untried := len(self) - self._done - len(self.failures):
             parts.append(f"{untried:,} not tried")
         if self.retried:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,8 +79,10 @@ def environment(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> Callable[.
 
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    main = sys.modules["__main__"]
     shell = Shell(tmp_path, capsys)
     yield shell
     shell.ip.run_cell("%unload_ext clarifai_magic")
     shell.ip.atexit_operations()
     atexit.unregister(shell.ip.atexit_operations)
+    sys.modules["__main__"] = main  # which IPython replaces, and multiprocessing looks at

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from clarifai_grpc.grpc.api import resources_pb2, service_pb2
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pytest
@@ -51,3 +57,30 @@ class Shell:
         text = captured.out + captured.err
         assert not any(secret in text for secret in SECRETS), f"{cell} let a key out"
         return text, result.error_before_exec or result.error_in_exec
+
+
+@contextmanager
+def sandbox_process(*options: str) -> Iterator[dict[str, str]]:
+    """A sandbox in another process, for what forks or has to be fast; the variables it prints."""
+    command = [sys.executable, "-m", "clarifai_magic.sandbox", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        head = [next(server.stdout) for _ in range(4)]
+        variables = dict(re.findall(r"export (\w+)=(.*)", "".join(head)))
+        SECRETS.add(variables["CLARIFAI_PAT"])
+        try:
+            yield variables
+        finally:
+            server.terminate()
+
+
+def text_input(number: int) -> resources_pb2.Input:
+    return resources_pb2.Input(id=f"item-{number}", data={"text": {"raw": f"a cat and {number}"}})
+
+
+def prediction(number: int = 0) -> service_pb2.PostModelOutputsRequest:
+    """A request that any key may make, whose answer tells which it was."""
+    return service_pb2.PostModelOutputsRequest(
+        user_app_id=resources_pb2.UserAppIDSet(user_id="clarifai", app_id="main"),
+        model_id="general-image-recognition",
+        inputs=[text_input(number)],
+    )

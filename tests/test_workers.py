@@ -1,0 +1,231 @@
+"""A session handed to other processes: pickled on purpose, opened once in each of them."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import nbformat
+import pytest
+from clarifai_grpc.grpc.api import service_pb2
+from clarifai_grpc.grpc.api.status import status_code_pb2
+from nbclient import NotebookClient
+from support import prediction, sandbox_process
+
+from clarifai_magic import Credentials, Session, connect
+from clarifai_magic.errors import CallError, SecretError
+
+OK = status_code_pb2.SUCCESS
+SCOPES = service_pb2.MyScopesRequest()
+MAP = ("PostModelOutputs", [prediction(i) for i in range(4)])
+
+
+@pytest.fixture(scope="module")
+def server():
+    with sandbox_process() as variables:
+        yield variables
+
+
+@pytest.fixture
+def session(server):
+    credentials = Credentials(
+        server["CLARIFAI_PAT"], user_id="alice", app_id="main", base=server["CLARIFAI_API_BASE"]
+    )
+    with connect(credentials) as session:
+        yield session
+
+
+def connections(session):
+    """How many connections this process has to the session's server."""
+    import psutil
+
+    port = session.deployment.port
+    return sum(
+        each.raddr and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        for each in psutil.Process().net_connections()
+    )
+
+
+def work(session, number):
+    """What a user's function does in another process."""
+    answer = session.stub.PostModelOutputs(prediction(number), timeout=20)
+    return os.getpid(), answer, connections(session)
+
+
+def check(results, session, *, processes=2):
+    assert [answer.outputs[0].input.id for _, answer, _ in results] == [
+        f"item-{i}" for i in range(len(results))
+    ]
+    assert 1 <= len({pid for pid, _, _ in results}) <= processes
+    assert os.getpid() not in {pid for pid, _, _ in results}
+    assert {count for _, _, count in results} == {1}
+    assert session.stub.MyScopes(SCOPES, timeout=20).status.code == OK
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python's, of fork beside threads
+def test_concurrent_futures(session, method):
+    session.stub.MyScopes(SCOPES)
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        results = list(pool.map(work, [session.for_workers()] * 12, range(12), timeout=60))
+    check(results, session)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_multiprocessing(session, method):
+    session.stub.MyScopes(SCOPES)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        workers = session.for_workers()
+        arguments = [(workers, i) for i in range(12)]
+        results = pool.starmap_async(work, arguments).get(timeout=60)
+    check(results, session)
+
+
+def test_joblib(session):
+    from joblib import Parallel, delayed
+
+    workers = session.for_workers()
+    results = Parallel(n_jobs=2, timeout=60)(delayed(work)(workers, i) for i in range(12))
+    check(results, session)
+
+
+def test_ipyparallel_with_its_cell_magic(server, monkeypatch):
+    """As in a notebook: engines are started, given the session, and run a cell with it."""
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    cells = [
+        "%load_ext clarifai_magic\n%clarifai_auth",
+        (
+            "import ipyparallel, logging\n"
+            "cluster = ipyparallel.Cluster(n=2, log_level=logging.ERROR)\n"
+            "view = cluster.start_and_connect_sync(activate=True)[:]\n"
+            "_ = view.push({'workers': clarifai_session.for_workers()}, block=True)"
+        ),
+        (
+            "%%px\n"
+            "from clarifai_grpc.grpc.api import service_pb2\n"
+            "code = workers.stub.MyScopes(service_pb2.MyScopesRequest(), timeout=20).status.code\n"
+            "print(repr(workers), workers.metadata)"
+        ),
+        "print(view.pull('code', block=True)); cluster.stop_cluster_sync()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=120).execute()
+    shown = nbformat.writes(notebook)
+    assert f"[{OK}, {OK}]" in shown
+    assert "<Session: alice" in shown
+    assert server["CLARIFAI_PAT"] not in shown
+
+
+def in_child(function):
+    """Run a function in a forked child; what it returned or raised."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def run():
+        try:
+            sender.send(function())
+        except Exception as error:  # noqa: BLE001
+            sender.send(error)
+
+    child = multiprocessing.get_context("fork").Process(target=run)
+    child.start()
+    assert receiver.poll(60), "the child hangs"
+    child.join()
+    return receiver.recv()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_has_a_connection_of_its_own_and_the_parent_keeps_its(session):
+    stub = session.stub
+    assert stub.MyScopes(SCOPES).status.code == OK
+    before = {each.laddr for each in _sockets(session)}
+
+    def call():
+        codes = [stub.MyScopes(SCOPES, timeout=20).status.code for _ in range(3)]
+        return codes, {each.laddr for each in _sockets(session)} - before
+
+    codes, own = in_child(call)
+    assert codes == [OK] * 3
+    assert len(own) == 1
+    assert stub.MyScopes(SCOPES, timeout=20).status.code == OK
+    assert {each.laddr for each in _sockets(session)} == before
+
+
+def _sockets(session):
+    import psutil
+
+    port = session.deployment.port
+    every = psutil.Process().net_connections()
+    return [each for each in every if each.raddr and each.raddr.port == port]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_may_map(session):
+    assert session.stub.MyScopes(SCOPES).status.code == OK
+    assert in_child(lambda: len(session.map(*MAP, progress=False).left)) == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_where_grpc_would_hang_in_a_forked_child_an_error_says_what_to_do(session):
+    session.map(*MAP, progress=False)
+    error = in_child(lambda: session.map(*MAP, progress=False))
+    assert isinstance(error, CallError)
+    assert "spawn" in error.hint
+    assert in_child(lambda: session.stub.MyScopes(SCOPES, timeout=20).status.code) == OK
+    assert not session.map(*MAP, progress=False).left
+
+
+def test_it_is_a_session_about_the_same_and_masked(session):
+    workers = session.for_workers()
+    assert isinstance(workers, Session)
+    assert workers.userDataObject == session.userDataObject
+    assert repr(workers) == repr(session)
+    key = session.found.credentials.key.encode()
+    assert key in pickle.dumps(workers)
+    assert key.decode() not in repr(workers.__reduce_ex__(4))
+    assert pickle.loads(pickle.dumps(workers)) is workers
+    assert copy.deepcopy(workers) is workers
+
+
+def test_the_ids_and_retries_of_the_session_go_with_it(session, server):
+    other = session.with_ids(app_id="recipes").for_workers()
+    program = (
+        "import pickle, sys\n"
+        "session = pickle.load(sys.stdin.buffer)\n"
+        "again = pickle.loads(pickle.dumps(session))\n"
+        "print(session.identity.app_id, session.retries.wanted, again is session, session)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], input=pickle.dumps(other), capture_output=True, check=True
+    )
+    shown = ran.stdout.decode()
+    assert shown.startswith("recipes True True <Session: alice")
+    assert server["CLARIFAI_PAT"] not in shown + ran.stderr.decode()
+
+
+def test_any_other_session_is_not_pickled_and_the_error_says_how_to(session):
+    with pytest.raises(SecretError, match="for_workers"):
+        pickle.dumps(session)
+    with pytest.raises(SecretError, match="for_workers"):
+        pickle.dumps(session.aio_stub)
+
+
+def test_logout_says_that_processes_may_still_have_the_key(shell, environment, server):
+    environment(**{name.removeprefix("CLARIFAI_"): value for name, value in server.items()})
+    shell.run("%clarifai_auth")
+    shell.run("workers = clarifai_session.for_workers(); clarifai_session.for_workers()")
+    assert shell.run("%clarifai_auth logout").count("keep the key until they end") == 1
+
+
+def test_messages_of_the_api_can_be_pickled_once_a_session_is_handed_over(session):
+    session.for_workers()
+    response = session.stub.PostModelOutputs(prediction())
+    assert pickle.loads(pickle.dumps(response)) == response
+    assert pickle.loads(pickle.dumps(response.outputs[0])) == response.outputs[0]
