@@ -229,11 +229,14 @@ class _UnaryUnary(_WithCall, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc
             if not self._retries.mends(error):
                 raise
             first = Outcome(error=error)
-        response = self._retries.retry(
-            lambda left: call(request, left, metadata, credentials, wait_for_ready, compression),
-            first,
-            deadline,
-        )
+        rest = (metadata, credentials, wait_for_ready, compression)
+        return self._again(call, first, deadline, request, *rest)
+
+    def _again(
+        self, call: Any, first: Outcome, deadline: float | None, request: Any, *rest: Any
+    ) -> Any:
+        """Make a call again if that helps. Apart, for a closure slows the function it is in."""
+        response = self._retries.retry(lambda left: call(request, left, *rest), first, deadline)
         self._terms.notice(self._method, response)
         return response
 

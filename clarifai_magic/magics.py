@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from clarifai_magic.sources import Found
     from clarifai_magic.sources.place import PassedOver
 
-ACTIONS = ("login", "status", "use", "logout", "doctor", "audit")
+ACTIONS = ("login", "status", "use", "logout", "doctor", "audit", "help")
 _PREFILLED = ("user_id", "app_id", "base", "root_certificates")
 _KEY_OPTION = re.compile(r"--?(?:pat|key|api[-_]?key|token)(?:=|\s+)\S", re.IGNORECASE)
 _USAGE = {
     "clarifai_auth": "%clarifai_auth [login|status|use NAME|logout|doctor|audit [PATH …]] "
-    "[--from SOURCE[:NAME]] [--user-id ID] [--app-id ID] …; %clarifai_auth? tells more.",
+    "[--from SOURCE[:NAME]] [--user-id ID] [--app-id ID] …; %clarifai_auth help tells more.",
     "clarifai_sample": "%%clarifai_sample [--show]",
     "clarifai_scopes": "%clarifai_scopes [METHOD …]",
     "clarifai_snippet": f"%clarifai_snippet {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]",
@@ -63,7 +63,14 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
 
     @no_var_expand
     @magic_arguments()
-    @argument("action", nargs="?", default="login", choices=ACTIONS, help="default: login")
+    @argument(
+        "action",
+        nargs="?",
+        default="login",
+        choices=ACTIONS,
+        metavar="ACTION",
+        help=f"{', '.join(ACTIONS)}; default login",
+    )
     @argument(
         "names",
         nargs="*",
@@ -99,7 +106,12 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         action="store_true",
         help="set CLARIFAI_PAT and so on in this process, for the SDK, the CLI and shell cells",
     )
-    @argument("--save", choices=saving.PLACES, help="remember the key there, and nowhere else")
+    @argument(
+        "--save",
+        choices=saving.PLACES,
+        metavar="PLACE",
+        help="remember the key in the CLI's config or the system's keyring, and nowhere else",
+    )
     @argument("--fix", action="store_true", help="with audit: mask keys outside of sources")
     @argument("--no-input", action="store_true", help="never ask: an error where no key is found")
     @argument("--no-verify", action="store_true", help="connect without a call to the API")
@@ -111,16 +123,27 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         action="store_true",
         help="do not make calls again after throttling or an outage",
     )
+    @argument("-h", "--help", action="store_true", help="show this, as the action help does")
     @line_magic
     def clarifai_auth(self, line: str) -> None:
         """Sign this notebook in to Clarifai; the key stays out of it.
 
         Finds a PAT or an API key, verifies it, and puts stub, metadata, userDataObject and the
-        modules that Clarifai's samples use into the notebook.
+        modules that Clarifai's samples use into the notebook. No option takes the key.
+
+            %clarifai_auth               find a key where people keep it, or ask for one
+            %clarifai_auth status        who is signed in, and where the key was found
+            %clarifai_auth use NAME      put another signed-in session's names in place
+            %clarifai_auth logout        take the names away and forget the key
+            %clarifai_auth doctor        a report for when signing in does not work
+            %clarifai_auth audit         look for keys in the notebooks below here
+
+        Without an account: %clarifai_auth --from sandbox
         """
         self._refuse_key(line)
         arguments = _parsed(self.clarifai_auth, line)
-        getattr(self, f"_{arguments.action}")(arguments)
+        action = "help" if arguments.help else arguments.action
+        getattr(self, f"_{action}")(arguments)
 
     def _login(self, arguments: Namespace) -> None:
         from clarifai_magic.sources.place import Later
@@ -205,6 +228,16 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         self.notebook.close()
         for words in dict.fromkeys(kept):
             print(words)
+
+    def _help(self, _arguments: Namespace) -> None:
+        print(self.clarifai_auth.__doc__.removeprefix("::").strip())
+
+    @no_var_expand
+    @line_magic
+    def clarifai_login(self, line: str) -> None:
+        """There is no such command: `%clarifai_auth` signs in."""
+        self._refuse_key(line)
+        raise UsageError("It is %clarifai_auth that signs in; %clarifai_auth help tells more.")
 
     def _audit(self, arguments: Namespace) -> None:
         from clarifai_magic.audit import audit, report

@@ -166,7 +166,9 @@ class Answers(Sequence[Any]):
         parts = [f"{self._done:,} of {len(self):,} answered by {self.plan.method}"]
         if self.failures:
             index = min(self.failures)
-            parts.append(f"{len(self.failures):,} failed (item {index}: {self.failures[index].message})")
+            parts.append(
+                f"{len(self.failures):,} failed (item {index}: {self.failures[index].message})"
+            )
         if untried := len(self) - self._done - len(self.failures):
             parts.append(f"{untried:,} not tried")
         if self.retried:

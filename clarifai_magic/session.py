@@ -13,7 +13,6 @@ from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
 from clarifai_grpc.grpc.api.status import status_code_pb2, status_pb2
 from google.protobuf.struct_pb2 import Struct
 
-from clarifai_magic.aio_channel import AuthorisedAioChannel
 from clarifai_magic.channel import AuthorisedChannel
 from clarifai_magic.connection import Connection
 from clarifai_magic.credentials import Credentials
@@ -121,6 +120,8 @@ class Session(Unpicklable):
     @cached_property
     def aio_stub(self) -> service_pb2_grpc.V2Stub:
         """The generated stub for ``await``, in any event loop; its calls are authorised, too."""
+        from clarifai_magic.aio_channel import AuthorisedAioChannel
+
         return make_stub(AuthorisedAioChannel(self._connection, self._terms))
 
     @property

@@ -93,17 +93,19 @@ def with_default_ids(
     if not field:
         return serialize
     tail: bytes | None = None
+    empty = bytes([field.number << 3 | 2, 0])
 
     def serialized(request: Any) -> bytes:
         nonlocal tail
-        # Looked at only where it is there, for a look makes an object.
-        if request.HasField("user_app_id"):
-            ids = request.user_app_id
-            if ids.app_id or ids.user_id:
-                return serialize(request)
+        data = serialize(request)
+        # A look at a field that is there makes an object, so its bytes are looked at.
+        if request.HasField("user_app_id") and empty not in data:
+            return data
+        if request.user_app_id.ByteSize():
+            return data
         if tail is None:
             tail = _field_bytes(name, field.number, user_app_id)
-        return serialize(request) + tail
+        return data + tail
 
     return serialized
 

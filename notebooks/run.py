@@ -22,6 +22,11 @@ def shown(output: nbformat.NotebookNode) -> str:
     return str(output.data.get("text/plain", ""))
 
 
+def is_view(output: nbformat.NotebookNode) -> bool:
+    """Whether an output is a widget, such as a progress bar, which is nothing without a kernel."""
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
 async def run(path: Path, *, save: bool) -> int:
     """Execute a notebook.
 
@@ -60,6 +65,9 @@ async def run(path: Path, *, save: bool) -> int:
                     print(textwrap.indent(shown(output).rstrip(), "    "))
                 print()
     if save:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = [each for each in cell.outputs if not is_view(each)]
         nbformat.write(notebook, path)
     return 0
 

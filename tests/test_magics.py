@@ -290,3 +290,22 @@ def test_an_api_key_is_not_put_into_the_file_for_pats(shell, environment, sandbo
     environment(API_KEY=sandbox.keys.api_key)
     assert "holds PATs, and this is an API key" in shell.fail("%clarifai_auth --save config")
     assert not cli_config.path().exists()
+
+
+@pytest.mark.parametrize("line", ["help", "-h", "--help", "status --help"])
+def test_help_is_given_in_whatever_way_it_is_asked_for(shell, line):
+    shown = shell.run(f"%clarifai_auth {line}")
+    assert shown.startswith("%clarifai_auth ")
+    for words in ("--from", "logout", "--from sandbox", "No option takes the key"):
+        assert words in shown
+    assert "Not signed in" not in shown
+
+
+def test_who_tries_the_command_that_is_not_there_is_shown_the_one_that_is(shell):
+    assert "It is %clarifai_auth that signs in" in shell.fail("%clarifai_login")
+    assert "help tells more" in shell.fail("%clarifai_auth signin")
+
+
+def test_a_key_typed_after_the_command_that_is_not_there_is_refused_too(shell):
+    assert "was not used" in shell.fail(f"%clarifai_login {CANARY}")
+    assert "was not used" in shell.fail("%clarifai_auth --pat abc")

@@ -62,6 +62,8 @@ class Sandbox:
         Whose PAT `keys.pat` is, and that user's first app.
     base : str
         The base URL, once started.
+    faults : Faults
+        `latency`, `throttle` and `outage`, which may be changed while it serves.
     root_certificates : str or None
         The path of the certificate authority's PEM file while serving TLS.
 
@@ -87,9 +89,9 @@ class Sandbox:
     ) -> None:
         self._wanted_port = port
         self._tls = tls
-        self._faults = Faults(latency, throttle, outage)
+        self.faults = Faults(latency, throttle, outage)
         store, self.keys = seed.planted()
-        self._service = Service(store, self._faults)
+        self._service = Service(store, self.faults)
         self._end = contextlib.ExitStack()
         self.base = ""
         self.root_certificates: str | None = None
@@ -122,7 +124,7 @@ class Sandbox:
             The sandbox has been started before.
 
         """
-        if self.base or self._faults.over.is_set():
+        if self.base or self.faults.over.is_set():
             raise RuntimeError("This sandbox was started before.\nMake another one.")
         with contextlib.ExitStack() as end:
             context = end.enter_context(_certified(self)) if self._tls else None
@@ -130,13 +132,13 @@ class Sandbox:
             inner = end.enter_context(_grpc_server(self._service, pool))
             front = _Front(inner, partial(rest.serve, self._service, pool))
             port = end.enter_context(front.listening(self._wanted_port, context))
-            end.callback(self._faults.over.set)
+            end.callback(self.faults.over.set)
             self._end = end.pop_all()
         self.base = f"https://localhost:{port}" if self._tls else f"http://{_LOOPBACK}:{port}"
 
     def close(self) -> None:
         """Stop serving, drop every connection and forget everything; may be called again."""
-        self._faults.over.set()
+        self.faults.over.set()
         self._end.close()
 
 

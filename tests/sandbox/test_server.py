@@ -58,7 +58,7 @@ def test_close_ends_what_is_under_way_and_may_come_again(client):
     sandbox = Sandbox(latency=3600)
     sandbox.start()
     begun = threading.Event()
-    sandbox._faults.over.wait = _announcing(sandbox._faults.over.wait, begun)
+    sandbox.faults.over.wait = _announcing(sandbox.faults.over.wait, begun)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client(sandbox, sandbox.keys.pat), "MyScopes")
         assert begun.wait(20)
