@@ -9,7 +9,7 @@ COLAB_TESTS := tests/colab tests/sources/test_chain.py tests/sources/test_hosted
 	tests/test_package.py tests/test_refusals.py tests/test_samples.py tests/test_terminal.py \
 	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
 
-.PHONY: demo test lint troubleshooting screenshots bench lab clean
+.PHONY: demo test lint docs dist troubleshooting screenshots bench lab clean
 
 demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -22,6 +22,13 @@ lint: .venv/dev  ## types and style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/docs  ## the site in build/site; a warning or a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+dist: .venv/dev  ## the sdist and the wheel
+	rm -rf dist
+	$(BIN)/python -m build --quiet
 
 troubleshooting: .venv/dev  ## docs/troubleshooting.md, from what really happens
 	$(BIN)/python tests/faults.py
@@ -36,7 +43,7 @@ lab: .venv/dev  ## JupyterLab on the quickstart
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 clean:
-	rm -rf .venv .venv-colab
+	rm -rf .venv .venv-colab .venv-oldest build dist
 
 .venv/pip .venv-colab/pip:
 	$(PYTHON) -m venv $(@D)

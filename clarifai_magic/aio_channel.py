@@ -14,7 +14,7 @@ from clarifai_magic.secret import Unpicklable
 from clarifai_magic.statuses import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from clarifai_magic.connection import Connection
     from clarifai_magic.retries import MethodRetries
@@ -133,8 +133,11 @@ class _AioCallable(Unpicklable):
 
 class _AioUnaryUnary(_AioCallable):
     @cached_property
-    def _retries(self) -> MethodRetries:
+    def retries(self) -> MethodRetries:
         return self._terms.retries.of(self._method)
+
+    def notice(self, response: Any) -> None:
+        self._terms.notice(self._method, response)
 
     @cached_property
     def _filled(self) -> tuple[Serializer, Deserializer]:
@@ -152,11 +155,8 @@ class _AioUnaryUnary(_AioCallable):
         call, metadata = self._for(metadata)
         if call is not self._bound[1]:
             return call(request, timeout=timeout, metadata=metadata, **options)
-
-        def make(timeout: float | None) -> Any:
-            return call(request, timeout=timeout, metadata=metadata, **options)
-
-        return _RetriedCall(self._terms, self._method, self._retries, make, timeout)
+        options["metadata"] = metadata
+        return _RetriedCall(self, call, request, timeout, options)
 
 
 class _RetriedCall:
@@ -167,18 +167,18 @@ class _RetriedCall:
 
     def __init__(
         self,
-        terms: Terms,
-        method: str,
-        retries: MethodRetries,
-        make: Callable[[float | None], Any],
+        owner: _AioUnaryUnary,
+        make: Any,
+        request: Any,
         timeout: float | None,
+        options: dict[str, Any],
     ) -> None:
-        self._terms = terms
-        self._method = method
-        self._retries = retries
+        self._owner = owner
         self._make = make
+        self._request = request
+        self._options = options
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._call = make(timeout)
+        self._call = make(request, timeout=timeout, **options)
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:
@@ -187,16 +187,16 @@ class _RetriedCall:
                 return response
             first = Outcome(response)
         except grpc.RpcError as error:
-            if not self._retries.mends(error):
+            if not self._owner.retries.mends(error):
                 raise
             first = Outcome(error=error)
-        retrying = self._retries.retry_awaiting(self._again, first, self._deadline)
+        retrying = self._owner.retries.retry_awaiting(self._again, first, self._deadline)
         response = yield from retrying.__await__()
-        self._terms.notice(self._method, response)
+        self._owner.notice(response)
         return response
 
     def _again(self, timeout: float | None) -> Any:
-        self._call = self._make(timeout)
+        self._call = self._make(self._request, timeout=timeout, **self._options)
         return self._call
 
     def __getattr__(self, name: str) -> Any:

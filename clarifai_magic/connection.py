@@ -111,22 +111,22 @@ class Connection:
         RuntimeError
             If no event loop runs.
         """
+        loop = asyncio.get_running_loop()
+        if self.generation == Process.generation and loop in self._aio_channels:
+            return self._aio_channels[loop]
         self._leave_parent()
         if any(aio_channels for _, aio_channels in self._inherited):
             raise CallError(
                 "This process was forked from one that awaits calls, which gRPC does not survive.",
                 "Use stub here, or start the process with multiprocessing's method spawn.",
             )
-        loop = asyncio.get_running_loop()
-        if loop not in self._aio_channels:
-            if self._closed:
-                raise NotSignedInError("This session is closed.", "Run %clarifai_auth again.")
-            for ended in [each for each in self._aio_channels if each.is_closed()]:
-                del self._aio_channels[ended]
-            self._aio_channels[loop] = self._made(
-                grpc.aio.insecure_channel, grpc.aio.secure_channel
-            )
-        return self._aio_channels[loop]
+        if self._closed:
+            raise NotSignedInError("This session is closed.", "Run %clarifai_auth again.")
+        for ended in [each for each in self._aio_channels if each.is_closed()]:
+            del self._aio_channels[ended]
+        made = self._made(grpc.aio.insecure_channel, grpc.aio.secure_channel)
+        self._aio_channels[loop] = made
+        return made
 
     def close(self) -> None:
         """Close all channels; calls that are under way end with CANCELLED."""

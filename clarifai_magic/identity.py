@@ -8,7 +8,6 @@ Four questions go out at once, under one deadline: MyScopes (any key may ask it)
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
@@ -40,8 +39,7 @@ _BUSY = {status_code_pb2.CONN_THROTTLED, status_code_pb2.TRY_AGAIN}
 _APPS_SHOWN = 100
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """What the API said about a key.
 
     Parameters
@@ -248,7 +246,7 @@ def _told(answers: _Answers, question: _Question) -> Identity:
 
 
 def _granted(identity: Identity, answer: Any) -> Identity:
-    return replace(identity, scopes=tuple(answer.scopes), endpoints=tuple(answer.endpoints))
+    return identity._replace(scopes=tuple(answer.scopes), endpoints=tuple(answer.endpoints))
 
 
 def _check_key_app(identity: Identity, credentials: Credentials) -> None:
@@ -270,9 +268,9 @@ def _with_named_app(
     app_id = credentials.app_id
     user_id = _not_me(credentials.user_id) or identity.owner
     if answer.status.code == _OK:
-        return replace(identity, user_id=user_id or answer.app.user_id, app_id=app_id)
+        return identity._replace(user_id=user_id or answer.app.user_id, app_id=app_id)
     if answer.status.code == _LACKS_SCOPE:
-        return replace(identity, user_id=user_id, app_id=app_id)
+        return identity._replace(user_id=user_id, app_id=app_id)
     if answer.status.code != _NO_SUCH or identity.kind == API_KEY:
         raise refused(answer.status, f"Looking for app {app_id!r}")
     apps = question.ask("ListApps", apps_request(user_id or "me"))
@@ -289,7 +287,7 @@ def _with_found_app(identity: Identity, answer: Any, credentials: Credentials) -
     apps = tuple(app.id for app in answer.apps)
     if not user_id and apps:
         user_id = answer.apps[0].user_id
-    return replace(identity, user_id=user_id, app_id=apps[0] if len(apps) == 1 else "", apps=apps)
+    return identity._replace(user_id=user_id, app_id=apps[0] if len(apps) == 1 else "", apps=apps)
 
 
 def _not_me(user_id: str) -> str:

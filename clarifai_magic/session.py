@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -177,8 +176,7 @@ class Session(Unpicklable):
         Session
             It shares this session's connection, and ends with it.
         """
-        identity = replace(
-            self.identity,
+        identity = self.identity._replace(
             user_id=self.identity.user_id if user_id is None else user_id,
             app_id=self.identity.app_id if app_id is None else app_id,
         )

@@ -1,0 +1,28 @@
+"""Puts the notebooks, which live beside this folder, into the site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+_NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each notebook: MkDocs' hook, called once it has found the other files."""
+    for path in sorted(_NOTEBOOKS.glob("*.ipynb")):
+        files.append(
+            File(
+                f"notebooks/{path.name}",
+                str(_NOTEBOOKS.parent),
+                config.site_dir,
+                config.use_directory_urls,
+            )
+        )
+    return files
