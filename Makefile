@@ -8,15 +8,20 @@ COLAB_TESTS := tests/colab tests/sources/test_chain.py tests/sources/test_hosted
 	tests/test_guard.py tests/test_kernel.py tests/test_leaks.py tests/test_magics.py \
 	tests/test_package.py tests/test_refusals.py tests/test_samples.py tests/test_terminal.py \
 	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
+# What depends on the versions of everything else that is installed with the package.
+OLDEST_TESTS := tests/test_aio_channel.py tests/test_channel.py tests/test_form.py \
+	tests/test_kernel.py tests/test_magics.py tests/test_package.py tests/test_refusals.py \
+	tests/test_retries.py tests/test_session.py notebooks/quickstart.ipynb
 
 .PHONY: demo test lint docs dist troubleshooting screenshots bench lab clean
 
 demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
-test: .venv/dev .venv-colab/test  ## everything: here, and with what Google Colab ships
+test: .venv/dev .venv-colab/test .venv-oldest/test  ## here, with what Google Colab ships, with the oldest versions
 	$(BIN)/python -m pytest --nbval tests notebooks
 	.venv-colab/bin/python -m pytest --nbval $(COLAB_TESTS)
+	.venv-oldest/bin/python -m pytest --nbval $(OLDEST_TESTS)
 
 lint: .venv/dev  ## types and style
 	$(BIN)/ruff check .
@@ -45,7 +50,7 @@ lab: .venv/dev  ## JupyterLab on the quickstart
 clean:
 	rm -rf .venv .venv-colab .venv-oldest build dist
 
-.venv/pip .venv-colab/pip:
+.venv/pip .venv-colab/pip .venv-oldest/pip:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --upgrade pip
 	touch $@
@@ -56,4 +61,9 @@ clean:
 
 .venv-colab/test: pyproject.toml tests/colab/constraints.txt | .venv-colab/pip
 	.venv-colab/bin/pip install --quiet --editable . --group test -c tests/colab/constraints.txt
+	touch $@
+
+.venv-oldest/test: pyproject.toml tests/oldest.py | .venv-oldest/pip .venv/dev
+	$(BIN)/python tests/oldest.py > $(@D)/constraints.txt
+	.venv-oldest/bin/pip install --quiet --editable . --group test -c $(@D)/constraints.txt
 	touch $@

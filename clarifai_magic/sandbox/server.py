@@ -277,7 +277,8 @@ class _Front:
         while connections := asyncio.all_tasks() - {asyncio.current_task()}:
             for connection in connections:
                 connection.cancel()
-            await asyncio.wait(connections)
+            # Not for ever: asyncio.wait_for may lose a cancellation (before Python 3.12).
+            await asyncio.wait(connections, timeout=0.1)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
