@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
+@event_priority(100)  # before mkdocs-jupyter, which makes pages of them
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for each notebook: MkDocs' hook, called once it has found the other files."""
     for path in sorted(_NOTEBOOKS.glob("*.ipynb")):

@@ -196,3 +196,14 @@ def test_tls_without_trustme_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "trustme", None)
     with pytest.raises(ModuleNotFoundError, match=r"(?s)trustme.*pip install"):
         Sandbox(tls=True).start()
+
+
+def test_close_ends_connections_that_are_just_beginning():
+    for _ in range(20):
+        with Sandbox() as sandbox:
+            port = int(sandbox.base.rsplit(":", 1)[1])
+            clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+            for client in clients:
+                client.sendall(b"PRI ")
+        for client in clients:
+            client.close()
