@@ -205,9 +205,7 @@ def test_without_a_key_the_variable_is_named(runner, with_pat):
 
 def test_a_server_that_is_not_trusted_is_not_spoken_to(runner, tls_sandbox, tmp_path):
     with connect(_pat(tls_sandbox)) as session, Sandbox(tls=True) as other:
-        session.deployment = dataclasses.replace(
-            session.deployment, root_certificates=other.root_certificates
-        )
+        session.deployment = session.deployment._replace(root_certificates=other.root_certificates)
         runner.written(session, PREDICT, tmp_path)
         done = runner.run(tmp_path, CLARIFAI_PAT=Secret(tls_sandbox.keys.pat))
     assert done.returncode != 0

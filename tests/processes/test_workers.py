@@ -46,7 +46,7 @@ def connections(session):
 
     port = session.deployment.port
     return sum(
-        each.raddr and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        bool(each.raddr) and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
         for each in psutil.Process().net_connections()
     )
 
