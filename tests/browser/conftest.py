@@ -8,7 +8,7 @@ import pytest
 from jupyter import ARGUMENTS, CHROMIUM, Opened, jupyter
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     if not CHROMIUM.exists():
         words = f"no browser: {CHROMIUM} is missing (apt-get install chromium)"
@@ -23,7 +23,7 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory, sandbox):
     with jupyter(tmp_path_factory.mktemp("jupyter") / "home", sandbox.base) as running:
         yield running
