@@ -197,7 +197,7 @@ class Session(Unpicklable):
         """The same session for other processes: it pickles, with the key in plain text.
 
         A process that unpickles it opens a connection of its own, one for all copies that it
-        gets. For multiprocessing, joblib, concurrent.futures, ipyparallel, Dask and Ray.
+        gets. For multiprocessing, joblib, concurrent.futures, ipyparallel and Dask.
         """
         from clarifai_magic.workers import for_workers
 
