@@ -9,19 +9,20 @@ COLAB_TESTS := tests/colab tests/sources/test_chain.py tests/sources/test_hosted
 	tests/test_package.py tests/test_refusals.py tests/test_samples.py tests/test_terminal.py \
 	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
 # What depends on the versions of everything else that is installed with the package.
-OLDEST_TESTS := tests/test_aio_channel.py tests/test_channel.py tests/test_kernel.py \
-	tests/test_magics.py tests/test_package.py tests/test_refusals.py \
-	tests/test_retries.py tests/test_session.py notebooks/quickstart.ipynb
+OLDEST_TESTS := tests/test_aio_channel.py tests/test_channel.py tests/test_package.py \
+	tests/test_refusals.py tests/test_retries.py tests/test_session.py notebooks/quickstart.ipynb
 
-.PHONY: demo test test-colab test-oldest lint docs dist troubleshooting screenshots bench lab clean
+.PHONY: demo test test-processes test-colab test-oldest lint docs dist troubleshooting screenshots bench lab clean
 
 demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
 test: .venv/dev .venv-colab/test .venv-oldest/test  ## here, as in Google Colab, with the oldest versions
 	$(BIN)/python -m pytest --nbval tests notebooks
+	$(MAKE) --jobs=2 --output-sync test-processes test-colab test-oldest
+
+test-processes: .venv/dev
 	$(BIN)/python -m pytest tests/processes
-	$(MAKE) --jobs=2 --output-sync test-colab test-oldest
 
 test-colab: .venv-colab/test
 	.venv-colab/bin/python -m pytest --nbval $(COLAB_TESTS)
