@@ -62,7 +62,7 @@ class Answers(Sequence[Any]):
     ) -> None:
         self.session = session
         self.plan = plan
-        self._in_flight = in_flight
+        self._in_flight = max(1, in_flight)
         self._timeout = timeout
         self._progress = progress
         self._client = client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -107,6 +108,7 @@ class Session(Unpicklable):
         self.kept = [found.credentials.kept] if found.credentials.kept else []
         self._blocks: list[Callable[[], None]] = []
         self._portal: Portal | None = None
+        self._portal_lock = threading.Lock()
         self._closing = closing
         self.on_close(lambda: live.discard(self))
         live.add(self)
@@ -294,10 +296,11 @@ class Session(Unpicklable):
         """An event loop of the session's own, for what waits without one."""
         from clarifai_magic.portal import Portal
 
-        if self._portal is None or self._portal.pid != os.getpid():
-            self._portal = Portal()
-            self.on_close(self._portal.close)
-        return self._portal
+        with self._portal_lock:
+            if self._portal is None or self._portal.pid != os.getpid():
+                self._portal = Portal()
+                self.on_close(self._portal.close)
+            return self._portal
 
     def lives_on(self, other: Session) -> bool:
         """Whether this session uses the connection of the other one."""

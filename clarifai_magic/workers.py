@@ -6,6 +6,7 @@ import copyreg
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2
@@ -61,9 +62,9 @@ class WorkerSession(Session):
         """Hand over what the session is made of."""
         return opened, (self.handover,)
 
-    @property
+    @cached_property
     def handover(self) -> Handover:
-        """What another process needs."""
+        """What another process needs; where it came from one, the very same, to be known by."""
         return Handover(
             str.__str__(self.found.credentials.key),
             self.deployment.base,
@@ -92,8 +93,14 @@ def opened(handover: Handover) -> WorkerSession:
         closing = ExitStack()
         closing.callback(connection.close)
         session = WorkerSession(
-            Found(credentials), handover.identity, deployment, connection, closing
+            Found(credentials),
+            handover.identity,
+            deployment,
+            connection,
+            closing,
+            retries=handover.retries,
         )
+        session.handover = handover
         live.hold(session)
         return session
 

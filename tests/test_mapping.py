@@ -22,6 +22,7 @@ TEMPLATE = service_pb2.PostModelOutputsRequest(
     user_app_id=resources_pb2.UserAppIDSet(user_id="clarifai", app_id="main"),
     model_id="general-image-recognition",
 )
+SCOPES = [service_pb2.MyScopesRequest()] * 4
 
 
 @pytest.fixture
@@ -242,6 +243,27 @@ def test_no_more_calls_than_allowed_are_in_flight(session):
     session.aio_stub.PostModelOutputs = counted
     session.map("PostModelOutputs", [prediction(i) for i in range(100)], in_flight=5)
     assert most == 5
+
+
+@pytest.mark.parametrize("in_flight", [0, -1])
+def test_at_least_one_call_is_in_flight(session, in_flight):
+    assert session.map("PostModelOutputs", [prediction()], in_flight=in_flight)[0].outputs
+
+
+def test_threads_that_map_at_once_share_one_loop(session):
+    answers = []
+    threads = [
+        threading.Thread(
+            target=lambda: answers.append(session.map("MyScopes", SCOPES, progress=False))
+        )
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not any(each.left for each in answers)
+    assert [each.name for each in threading.enumerate()].count("clarifai-portal") == 1
 
 
 def test_no_thread_is_left_when_the_session_is_closed(sandbox):

@@ -194,19 +194,32 @@ def test_it_is_a_session_about_the_same_and_masked(session):
     assert copy.deepcopy(workers) is workers
 
 
-def test_the_ids_and_retries_of_the_session_go_with_it(session, server):
-    other = session.with_ids(app_id="recipes").for_workers()
+@pytest.mark.parametrize("retries", [True, False])
+def test_the_ids_and_retries_of_the_session_go_with_it_and_it_is_opened_once(server, retries):
+    """Whatever is in the other process's environment."""
+    credentials = Credentials(
+        server["CLARIFAI_PAT"], user_id="alice", app_id="main", base=server["CLARIFAI_API_BASE"]
+    )
+    with connect(credentials, retries=retries) as session:
+        given = pickle.dumps(session.with_ids(app_id="recipes").for_workers())
     program = (
-        "import pickle, sys\n"
-        "session = pickle.load(sys.stdin.buffer)\n"
-        "again = pickle.loads(pickle.dumps(session))\n"
-        "print(session.identity.app_id, session.retries.wanted, again is session, session)\n"
+        "import os, pickle, sys, trustme\n"
+        "trustme.CA().cert_pem.write_to_path('ca.pem')\n"
+        "os.environ['CLARIFAI_ROOT_CERTIFICATES_PATH'] = 'ca.pem'\n"
+        "given = sys.stdin.buffer.read()\n"
+        "session = pickle.loads(given)\n"
+        "print(session.identity.app_id, session.retries.wanted, pickle.loads(given) is session)\n"
+        "print(pickle.loads(pickle.dumps(session)) is session, session)\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program], input=pickle.dumps(other), capture_output=True, check=True
+        [sys.executable, "-c", program],
+        input=given,
+        capture_output=True,
+        check=True,
+        cwd=os.environ["HOME"],
     )
     shown = ran.stdout.decode()
-    assert shown.startswith("recipes True True <Session: alice")
+    assert shown.startswith(f"recipes {retries} True\nTrue <Session: alice")
     assert server["CLARIFAI_PAT"] not in shown + ran.stderr.decode()
 
 
