@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from clarifai_magic.errors import CallError, NotSignedInError
 
 if TYPE_CHECKING:
     from clarifai_magic.deployment import Deployment
+    from clarifai_magic.portal import Portal
 
 _LARGEST_MESSAGE = 2**30
 # Routers and load balancers forget a silent connection after some minutes without a word (an AWS
@@ -92,6 +94,8 @@ class Connection:
         self.generation = Process.generation
         self._channel = self._made(grpc.insecure_channel, grpc.secure_channel)
         self._aio_channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
+        self._portal: Portal | None = None
+        self._portal_lock = threading.Lock()
 
     @property
     def channel(self) -> grpc.Channel:
@@ -129,6 +133,17 @@ class Connection:
         self._aio_channels[loop] = made
         return made
 
+    @property
+    def portal(self) -> Portal:
+        """An event loop in a thread of its own, begun when it is first asked for."""
+        from clarifai_magic.portal import Portal
+
+        self._leave_parent()
+        with self._portal_lock:
+            if self._portal is None:
+                self._portal = Portal()
+            return self._portal
+
     def close(self) -> None:
         """Close all channels; calls that are under way end with CANCELLED."""
         self._closed = True
@@ -138,6 +153,9 @@ class Connection:
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(channel.close(), loop)
         self._aio_channels.clear()
+        if self._portal is not None:
+            self._portal.close()
+            self._portal = None
 
     def _leave_parent(self) -> None:
         """After a fork, begin anew."""

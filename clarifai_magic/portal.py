@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ class Portal:
     """Runs coroutines for callers in any thread, until it is closed."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="clarifai-portal", daemon=True
@@ -60,9 +58,7 @@ class Portal:
         return True
 
     def close(self) -> None:
-        """End what runs, and the thread; in a forked child there is nothing to end."""
-        if self.pid != os.getpid():
-            return
+        """End what runs, and the thread."""
         asyncio.run_coroutine_threadsafe(_wind_up(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

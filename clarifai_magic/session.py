@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -107,8 +105,6 @@ class Session(Unpicklable):
         self.lend: Callable[[], Callable[[], None]] | None = None
         self.kept = [found.credentials.kept] if found.credentials.kept else []
         self._blocks: list[Callable[[], None]] = []
-        self._portal: Portal | None = None
-        self._portal_lock = threading.Lock()
         self._closing = closing
         self.on_close(lambda: live.discard(self))
         live.add(self)
@@ -293,14 +289,8 @@ class Session(Unpicklable):
 
     @property
     def portal(self) -> Portal:
-        """An event loop of the session's own, for what waits without one."""
-        from clarifai_magic.portal import Portal
-
-        with self._portal_lock:
-            if self._portal is None or self._portal.pid != os.getpid():
-                self._portal = Portal()
-                self.on_close(self._portal.close)
-            return self._portal
+        """The connection's own event loop, for what waits without one."""
+        return self._connection.portal
 
     def lives_on(self, other: Session) -> bool:
         """Whether this session uses the connection of the other one."""

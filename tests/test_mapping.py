@@ -268,7 +268,8 @@ def test_threads_that_map_at_once_share_one_loop(session):
 
 def test_no_thread_is_left_when_the_session_is_closed(sandbox):
     session = connect(Credentials(sandbox.keys.pat, base=sandbox.base))
-    session.map("ListModels", [service_pb2.ListModelsRequest()] * 3)
+    session.map("MyScopes", SCOPES)
+    session.with_ids(app_id="recipes").map("MyScopes", SCOPES)
     assert "clarifai-portal" in {thread.name for thread in threading.enumerate()}
     session.close()
     assert "clarifai-portal" not in {thread.name for thread in threading.enumerate()}
