@@ -1,42 +1,123 @@
 # Each target is enough by itself on a fresh machine with Python 3.10 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
+COVERED := $(BIN)/coverage run -m pytest
+# Two files at a time, for many tests wait more than they work; in order, for the slow come first.
+PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# What the group `test` is enough for.
+TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
+# What a version of Python may change.
+EVERY_PYTHON := -m pytest --nbval -m "not dev and not once" $(PARALLEL)
+CLIENTS_NOTEBOOK := notebooks/clients.ipynb
+# Those of docs/words.txt that are more than a word, the longest of each beginning first.
+PHRASES = $(shell sed -n 's/\(.* .*\)->.*/\1/p' docs/words.txt | sort -r | sed 's/.*/\\b&\\b/' | paste -sd'|' -)
 # What depends on the versions of IPython, ipykernel, ipywidgets or gRPC.
-COLAB_TESTS := tests/colab tests/sources/test_chain.py tests/sources/test_hosted.py \
-	tests/sources/test_system_keyring.py tests/test_aio_channel.py tests/test_channel.py \
-	tests/test_form.py \
-	tests/test_guard.py tests/test_kernel.py tests/test_leaks.py tests/test_magics.py \
-	tests/test_package.py tests/test_refusals.py tests/test_samples.py tests/test_terminal.py \
+COLAB_TESTS := tests/colab tests/client/test_aio_channel.py tests/client/test_auth_warnings.py \
+	tests/client/test_channel.py tests/credentials/sources/test_chain.py \
+	tests/credentials/sources/test_hosted.py tests/credentials/sources/test_keyring.py tests/notebook/test_form.py \
+	tests/notebook/test_kernel.py tests/notebook/test_magics.py tests/notebook/test_samples.py \
+	tests/notebook/test_terminal.py tests/redaction/test_guard.py tests/redaction/test_leaks.py \
+	tests/test_package.py \
 	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
+# That each layer is needed; one version of IPython shows it.
+ONLY_HERE := tests/redaction/test_leaks.py::test_without_a_layer_its_places_show_the_key
 # What depends on the versions of everything else that is installed with the package.
-OLDEST_TESTS := tests/test_aio_channel.py tests/test_channel.py tests/test_package.py \
-	tests/test_refusals.py tests/test_retries.py tests/test_session.py notebooks/quickstart.ipynb
+OLDEST_TESTS := tests/client/test_aio_channel.py tests/client/test_auth_warnings.py \
+	tests/client/test_channel.py tests/client/test_retries.py tests/client/test_session.py \
+	tests/test_package.py notebooks/quickstart.ipynb
 
-.PHONY: demo test test-processes test-colab test-oldest lint docs dist troubleshooting screenshots bench lab clean
+# Where tests of hosts or engines are.
+HOSTS := $(if $(wildcard tests/hosts/test_*.py),test-hosts)
+ENGINES := $(if $(wildcard tests/engines/test_*.py),test-engines)
+
+define ABOUT_TEST
+make test runs everything, two targets at a time, and shows what each says once it has ended:
+all tests here, with what is covered; forks and processes; other people's clients; with what Colab
+ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
+It takes about 25 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
+takes ten more. `pytest -m "not slow"` tells in a minute or two whether something is broken.
+endef
+ifneq ($(filter test,$(MAKECMDGOALS)),)
+$(info $(ABOUT_TEST))
+$(if $(wildcard /usr/bin/chromium),,$(info Chromium is missing, and with it the tests in a browser: see .ci/packages.))
+$(info )
+endif
+
+.PHONY: demo test coverage-erased test-main test-processes test-clients test-colab test-engines test-hosts \
+	test-oldest test-scanners test-versions lint docs dist dependencies prereleases troubleshooting \
+	screenshots bench lab clean
+.SECONDARY:  # an environment made on the way to another target is kept
+
+# The runs of the tests, and what is asked for beside them, go two at a time.
+ifneq ($(filter test test-versions,$(MAKECMDGOALS)),)
+MAKEFLAGS += --jobs=2 --output-sync
+endif
+
+# .ci/run tells how long each target took.
+ifdef TIMES
+SHELL := .ci/timed
+.SHELLFLAGS = $@ -c
+endif
 
 demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quickstart cell by cell
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
-test: .venv/dev .venv-colab/test .venv-oldest/test  ## here, as in Google Colab, with the oldest versions
-	$(BIN)/python -m pytest --nbval tests notebooks
-	$(MAKE) --jobs=2 --output-sync test-processes test-colab test-oldest
+# Those that take longest first.
+test: test-main test-clients $(HOSTS) $(ENGINES) test-processes test-colab test-oldest test-scanners  ## everything
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
+coverage-erased: .venv/dev
+	$(BIN)/coverage erase
+
+test-main: coverage-erased
+	$(COVERED) --nbval $(PARALLEL) tests notebooks --ignore $(CLIENTS_NOTEBOOK)
+
+# Without coverage, whose locks do not survive a fork beside other threads.
 test-processes: .venv/dev
-	$(BIN)/python -m pytest tests/processes
+	$(BIN)/python -m pytest $(PARALLEL) tests/processes
+
+# Whatever else users call Clarifai with.
+test-clients: .venv-clients/clients
+	.venv-clients/bin/python -m pytest --nbval $(PARALLEL) tests/clients $(CLIENTS_NOTEBOOK)
+
+# Every place where notebooks live: JupyterLab is in tests/browser, the others are here.
+test-hosts: .venv-hosts/hosts
+	.venv-hosts/bin/python -m pytest $(PARALLEL) tests/hosts
+
+# Whatever spreads a map over a cluster.
+test-engines: .venv-engines/engines
+	.venv-engines/bin/python -m pytest $(PARALLEL) tests/engines
 
 test-colab: .venv-colab/test
-	.venv-colab/bin/python -m pytest --nbval $(COLAB_TESTS)
+	.venv-colab/bin/python $(TEST_GROUP) $(COLAB_TESTS) --deselect $(ONLY_HERE)
 
 test-oldest: .venv-oldest/test
-	.venv-oldest/bin/python -m pytest --nbval $(OLDEST_TESTS)
+	.venv-oldest/bin/python $(TEST_GROUP) $(OLDEST_TESTS)
 
-lint: .venv/dev  ## types and style
+test-scanners: .venv/dev .venv-scanners/scanners  ## the rules for other scanners, with those themselves
+	$(BIN)/python -m pytest tests/scanners
+
+test-versions: .venv/pip  ## on every other Python of 3.10 to 3.13 that is on PATH or pyenv's
+	$(MAKE) .venv/pip $(addprefix test-,$(shell $(BIN)/python tests/pythons.py))
+
+test-3.%: .venv-3.%/test
+	$(<D)/bin/python $(EVERY_PYTHON) tests notebooks --ignore tests/browser \
+		--ignore notebooks/at_scale.ipynb --ignore $(CLIENTS_NOTEBOOK) \
+		--ignore tests/bridge/test_http_auth.py \
+		--ignore tests/bridge/test_of_a_session.py --ignore tests/bridge/test_openai.py \
+		--ignore tests/sandbox/test_openai_protocol.py -o cache_dir=$(<D)/.pytest_cache
+	$(<D)/bin/python $(EVERY_PYTHON) tests/processes -o cache_dir=$(<D)/.pytest_cache
+
+lint: .venv/dev  ## types, style, the direction of imports, and wording
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell --regex "(?i)anyone who|$(PHRASES)|[\w'’-]+"
 
-docs: .venv/docs  ## the site in build/site; a warning or a broken link is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: .venv-docs/docs  ## the site in build/site; a warning or a broken link is an error
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 dist: .venv/dev  ## the sdist and the wheel
 	rm -rf dist
@@ -45,21 +126,64 @@ dist: .venv/dev  ## the sdist and the wheel
 troubleshooting: .venv/dev  ## docs/troubleshooting.md, from what really happens
 	$(BIN)/python tests/faults.py
 
-screenshots: .venv/dev  ## docs/images, from the real thing in a browser
+dependencies: .venv/dev  ## docs/dependencies.md, from what is installed
+	$(BIN)/python tests/dependencies.py
+
+# Fails where a pre-release of a dependency breaks something; .ci/run leaves it out.
+prereleases: .venv-prereleases/test  ## the tests of the package with pre-releases of all dependencies
+	.venv-prereleases/bin/python $(TEST_GROUP) $(OLDEST_TESTS) tests/notebook tests/credentials tests/redaction
+
+screenshots: .venv/dev .venv-hosts/hosts  ## docs/images, from the real thing in a browser
 	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/screenshots.py film
+	.venv-hosts/bin/python docs/screenshots.py marimo vscode jupyterhub
+	.venv-hosts/bin/python docs/screenshots_hosts.py
 
 bench: .venv/dev  ## docs/performance.md, measured; fails if a budget is missed
 	$(BIN)/python benchmarks/run.py
 
-lab: .venv/dev  ## JupyterLab on the quickstart
-	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+lab: .venv-clients/lab  ## JupyterLab on the quickstart, with what any of the notebooks needs
+	.venv-clients/bin/jupyter lab notebooks/quickstart.ipynb
 
 clean:
-	rm -rf .venv .venv-colab .venv-oldest build dist
+	rm -rf .venv .venv-* build dist
 
-.venv/pip .venv-colab/pip .venv-oldest/pip:
+.venv/pip $(addprefix .venv-,$(addsuffix /pip,clients colab docs engines hosts oldest prereleases scanners)):
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --upgrade pip
+	touch $@
+
+.venv-3.%/pip:
+	"$$($(PYTHON) tests/pythons.py 3.$*)" -m venv $(@D)
+	$(@D)/bin/pip install --quiet --upgrade pip
+	touch $@
+
+.venv/dev: | .venv/demo  # or pip would be at work on one environment twice at a time
+
+.venv-docs/docs: pyproject.toml | .venv-docs/pip
+	.venv-docs/bin/pip install --quiet --editable . --group docs
+	touch $@
+
+.venv-clients/lab: | .venv-clients/clients  # or pip would be at work on it twice at a time
+
+.venv-clients/%: pyproject.toml | .venv-clients/pip
+	.venv-clients/bin/pip install --quiet --editable . --group $*
+	touch $@
+
+.venv-hosts/%: pyproject.toml | .venv-hosts/pip
+	.venv-hosts/bin/pip install --quiet --editable . --group $*
+	touch $@
+
+.venv-engines/%: pyproject.toml | .venv-engines/pip
+	.venv-engines/bin/pip install --quiet --editable . --group $*
+	touch $@
+
+.venv-scanners/scanners: pyproject.toml | .venv-scanners/pip
+	.venv-scanners/bin/pip install --quiet --group scanners
+	touch $@
+
+.venv-3.%/test: pyproject.toml | .venv-3.%/pip
+	$(@D)/bin/pip install --quiet --editable . --group test
 	touch $@
 
 .venv/%: pyproject.toml | .venv/pip  ## an environment with the dependency group of that name
@@ -74,3 +198,8 @@ clean:
 	$(BIN)/python tests/oldest.py > $(@D)/constraints.txt
 	.venv-oldest/bin/pip install --quiet --editable . --group test -c $(@D)/constraints.txt
 	touch $@
+
+# Again each time, for there are new ones every day.
+.PHONY: .venv-prereleases/test
+.venv-prereleases/test: | .venv-prereleases/pip
+	$(@D)/bin/pip install --quiet --pre --upgrade --upgrade-strategy eager --editable . --group test

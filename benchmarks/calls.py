@@ -172,7 +172,7 @@ def _spent(call: Callable[[], Any]) -> float:
 
 
 def _both(run: Callable[[], None]) -> tuple[float, float]:
-    """Microseconds of CPU for a call, and calls a second."""
+    """Microseconds of CPU per call, and calls per second."""
     cpu, wall = time.process_time(), time.perf_counter()
     run()
     return (time.process_time() - cpu) / MANY * 1e6, MANY / (time.perf_counter() - wall)

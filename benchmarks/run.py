@@ -7,8 +7,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from auditing import auditing
+from brokering import brokering
 from calls import in_flight, one_by_one
 from guarding import guarding
+from mapping import memory, small_requests, uploads
 from measuring import Row, sandbox, table
 from starting import loading, signing_in
 
@@ -24,26 +27,42 @@ PACKAGES = (
 )
 HEAD = """# Performance
 
-What signing in and calling cost, as measured by `make bench`, which writes this page. Each figure
-stands beside its peer's from the same run: both are measured in turn, in an order that changes from
-round to round, and the ratio is the median of the rounds' ratios. The server is the sandbox, in
-another process. A call is `MyScopes`.
+`make bench` measures the cost of signing in and of calls, and writes this page. Each figure
+stands beside its peer's from the same run: every round measures both, in random order, and the
+ratio is the median of the rounds' ratios. The server is the sandbox in another process, or, for
+large bodies, a server that only receives and sends bytes. A call is `MyScopes`; a REST call is
+`GetUser`. The client's figures include the broker's cost, because both are in one process.
 
 """
 
 
 def form_size() -> list[Row]:
     """The bytes that a browser loads for the form."""
-    folder = Path(__file__).parents[1] / "clarifai_magic" / "form"
+    folder = Path(__file__).parents[1] / "clarifai_magic" / "notebook" / "form"
     kilobytes = sum((folder / name).stat().st_size for name in ("form.js", "form.css")) / 1000
     return [Row("form.js and form.css, in kB", f"{kilobytes:.1f} kB", "", kilobytes, 20)]
+
+
+_MEASURES = (
+    loading,
+    signing_in,
+    one_by_one,
+    in_flight,
+    small_requests,
+    uploads,
+    memory,
+    brokering,
+    guarding,
+    auditing,
+    form_size,
+)
 
 
 def main() -> int:
     """Run all, in the order of what is asked first."""
     rows: list[Row] = []
     with sandbox():
-        for measure in (loading, signing_in, one_by_one, in_flight, guarding, form_size):
+        for measure in _MEASURES:
             rows += measure()
             print(f"{measure.__name__}: done", flush=True)
     machine = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"

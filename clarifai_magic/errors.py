@@ -1,28 +1,29 @@
 """The errors of this package, each with a code and a hint that says what to do.
 
 ClarifaiMagicError
-├── KeyFormatError           what was given cannot be a key
-├── ExposedKeyError          a key was typed where it would be kept in the open
-├── SecretError              a key was about to be written by pickling
-├── NoCredentialsError       no place that was looked at holds a key
-├── SourceError              a place was named and cannot be read
+├── KeyFormatError           the text cannot be a key
+├── ExposedKeyError          a key was typed where it would be stored in plaintext
+├── SecretError              pickling would have written a key
+├── NoCredentialsError       no source has a key
+├── SourceError              a named source cannot be read
 ├── BaseURLError             the base URL cannot be used
 ├── NotSignedInError         there is no session yet
 ├── RefusedError             the API answered, and refused
 │   ├── KeyRejectedError         the key is unknown, revoked or malformed
-│   ├── AccountError             account, plan or consent stands in the way
-│   ├── ThrottledError           too many requests, or a limit used up
+│   ├── AccountError             the account, its plan or a missing consent forbids it
+│   ├── ThrottledError           too many requests, or a limit is reached
 │   ├── ScopeError               the key lacks a scope, or is of the wrong kind
 │   ├── UserNotFoundError        no such user, or out of this key's reach
 │   ├── AppNotFoundError         no such app under that user
 │   └── AppMismatchError         an API key came with the IDs of another app
-├── SampleError              a pasted sample is no Python
+├── SampleError              a pasted sample is not valid Python
 ├── UnknownMethodError       the API has no such method
-├── ItemsError               map was given what the method does not take
-├── CallError                a call could not be made as it was
+├── ItemsError               map got items that the method does not take
+├── CallError                a call could not be made or finished
 └── UnreachableError         the API did not answer
     ├── RefusedConnectionError   nothing listens there
     ├── UnknownHostError         the name does not resolve
+    ├── ProxyError               the proxy rejects calls
     ├── DeadlineError            no answer in time
     └── TLSError                 no trusted encrypted connection
 """
@@ -31,9 +32,39 @@ from __future__ import annotations
 
 import pickle
 
+__all__ = [
+    "AccountError",
+    "AppMismatchError",
+    "AppNotFoundError",
+    "BaseURLError",
+    "CallError",
+    "ClarifaiAuthWarning",
+    "ClarifaiMagicError",
+    "DeadlineError",
+    "ExposedKeyError",
+    "ItemsError",
+    "KeyFormatError",
+    "KeyRejectedError",
+    "NoCredentialsError",
+    "NotSignedInError",
+    "ProxyError",
+    "RefusedConnectionError",
+    "RefusedError",
+    "SampleError",
+    "ScopeError",
+    "SecretError",
+    "SourceError",
+    "TLSError",
+    "ThrottledError",
+    "UnknownHostError",
+    "UnknownMethodError",
+    "UnreachableError",
+    "UserNotFoundError",
+]
+
 
 class ClarifaiAuthWarning(UserWarning):
-    """A later call was refused, or something about the sign-in deserves a look."""
+    """A later call was refused, or something about the sign-in needs attention."""
 
 
 class ClarifaiMagicError(Exception):
@@ -49,10 +80,13 @@ class ClarifaiMagicError(Exception):
     Attributes
     ----------
     code : str
-        A stable name of the kind of error, to match on.
+        A stable name for the kind of error, to match on.
+    maybe_done : bool
+        Whether the call changes something and may have been carried out anyway.
     """
 
     code = "clarifai-magic"
+    maybe_done = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -63,37 +97,38 @@ class ClarifaiMagicError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        """IPython's hook: the words alone, without frames that tell a user nothing."""
-        hint = [f"→ {self.hint}"] if self.hint else []
-        return [f"{type(self).__name__}: {self.message}", *hint]
+        """IPython's hook: only the message, without frames that do not help a user."""
+        hint = f"\n→ {self.hint}" if self.hint else ""
+        # One string: the separator between several, a line break or nothing, depends on %xmode.
+        return [f"{type(self).__name__}: {self.message}{hint}"]
 
 
 class KeyFormatError(ClarifaiMagicError, ValueError):
-    """What was given cannot be a key or an ID."""
+    """The text cannot be a key or an ID."""
 
     code = "key-format"
 
 
 class ExposedKeyError(ClarifaiMagicError):
-    """A key was typed where it would be kept in the open."""
+    """A key was typed where it would be stored in plaintext."""
 
     code = "exposed-key"
 
 
 class SecretError(ClarifaiMagicError, pickle.PicklingError, TypeError):
-    """A key was about to leave the process by pickling."""
+    """Pickling would have taken a key out of the process."""
 
     code = "secret"
 
 
 class NoCredentialsError(ClarifaiMagicError):
-    """No place that was looked at holds a key, and nobody can be asked."""
+    """No source has a key, and no prompt or form is possible."""
 
     code = "no-credentials"
 
 
 class SourceError(ClarifaiMagicError):
-    """A source was named and cannot give a key."""
+    """A named source cannot give a key."""
 
     code = "source"
 
@@ -133,13 +168,13 @@ class KeyRejectedError(RefusedError):
 
 
 class AccountError(RefusedError):
-    """The account, its plan or its consents stand in the way."""
+    """The account, its plan or a missing consent forbids the call."""
 
     code = "account"
 
 
 class ThrottledError(RefusedError):
-    """Too many requests, or a limit is used up."""
+    """Too many requests, or a limit is reached."""
 
     code = "throttled"
 
@@ -169,25 +204,25 @@ class AppMismatchError(RefusedError):
 
 
 class SampleError(ClarifaiMagicError):
-    """A pasted sample is no Python."""
+    """A pasted sample is not valid Python."""
 
     code = "sample"
 
 
 class UnknownMethodError(ClarifaiMagicError, LookupError):
-    """The API has no method of that name."""
+    """The API has no method with that name."""
 
     code = "unknown-method"
 
 
 class ItemsError(ClarifaiMagicError, TypeError):
-    """`Session.map` was given what the method does not take."""
+    """`Session.map` got items or options that the method does not take."""
 
     code = "items"
 
 
 class CallError(ClarifaiMagicError):
-    """A call could not be made, or not be finished, as it was."""
+    """A call could not be made or finished."""
 
     code = "call"
 
@@ -208,6 +243,12 @@ class UnknownHostError(UnreachableError):
     """The host's name does not resolve."""
 
     code = "unknown-host"
+
+
+class ProxyError(UnreachableError):
+    """The proxy to the API rejects calls."""
+
+    code = "proxy"
 
 
 class DeadlineError(UnreachableError):

@@ -1,205 +1,151 @@
-"""connect(): verified credentials become a Session with a stub that is ready to use."""
+"""The session that users get: the client's, with what `bulk` and `bridge` add to it."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
-from clarifai_grpc.channel import clarifai_channel
-from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
-from clarifai_grpc.grpc.api.status import status_code_pb2, status_pb2
-from google.protobuf.struct_pb2 import Struct
-
-from clarifai_magic.channel import AuthorisedChannel
-from clarifai_magic.connection import Connection
-from clarifai_magic.credentials import Credentials
-from clarifai_magic.deployment import find_deployment
-from clarifai_magic.identity import unverified, verify
-from clarifai_magic.live import live
-from clarifai_magic.refusals import RefusalWatch
-from clarifai_magic.retries import Retries
-from clarifai_magic.secret import Unpicklable
-from clarifai_magic.sources import Found, find_credentials
-from clarifai_magic.wire import Terms
+from clarifai_magic import marimo, viewers
+from clarifai_magic.bulk.workers import HANDED_OVER, Picklable
+from clarifai_magic.client.internals import internals
+from clarifai_magic.client.session import BaseSession
+from clarifai_magic.client.signing_in import DEFAULT_TIMEOUT, sign_in
+from clarifai_magic.errors import CallError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from pathlib import Path
 
-    import grpc
-    from typing_extensions import Self
+    from openai import AsyncOpenAI, OpenAI
 
-    from clarifai_magic.deployment import Deployment
-    from clarifai_magic.identity import Identity
-    from clarifai_magic.mapping import Answers
-    from clarifai_magic.portal import Portal
-    from clarifai_magic.secret import Metadata
-    from clarifai_magic.workers import WorkerSession
-
-DEFAULT_TIMEOUT = 10.0
-
-_Kind = TypeVar("_Kind", bound="Session")
+    from clarifai_magic.bridge.auth import Auth
+    from clarifai_magic.bridge.broker import Broker
+    from clarifai_magic.bulk.mapping import Answers
+    from clarifai_magic.client.internals import Internals
+    from clarifai_magic.credentials.bundle import Credentials
+    from clarifai_magic.credentials.sources import Found
 
 
-class Session(Unpicklable):
+class Session(BaseSession):
     """A signed-in connection to Clarifai.
 
-    Made by `connect`. As a context manager it is closed at the block's end; one that a notebook
-    is signed in with has the notebook's names for the block instead.
-
-    Parameters
-    ----------
-    found : Found
-        The credentials, and what was passed over for them.
-    identity : Identity
-        What the API said about them.
-    deployment : Deployment
-        Where the API is.
-    connection : Connection
-        The channels to it.
-    closing : ExitStack
-        What the session gives back at its end.
-    retries : bool
-        Whether calls are made again after throttling or an outage.
+    Made by `connect`. As a context manager, it closes at the end of the block; a notebook's session
+    instead takes over the notebook's names for the block.
 
     Attributes
     ----------
+    identity : Identity
+        Kind and owner of the key, user and app, scopes.
     metadata : Metadata
         For ``metadata=`` in gRPC calls; masked.
-    channel : AuthorisedChannel
-        For ``V2Stub(channel)``; its calls are authorised.
     userDataObject : clarifai.api.UserAppIDSet
-        Whose resources calls are about.
-    watch : RefusalWatch
-        Warns when a call is refused for the key's sake.
-    retries : Retries
-        Makes calls again, and counts them.
-    lend : callable, optional
-        Set by the notebook: gives this session the flat names until what it returns is called.
-    kept : list of str
-        What holds the key after logout, and how to remove it.
+        Whose resources to use, for requests. Changing it changes only those requests: calls
+        without IDs still use the session's, and `with_ids` gives a session with other IDs.
     """
 
-    def __init__(  # noqa: PLR0913 - a session's parts
-        self,
-        found: Found,
-        identity: Identity,
-        deployment: Deployment,
-        connection: Connection,
-        closing: ExitStack,
-        *,
-        retries: bool = True,
-    ) -> None:
-        self._connection = connection
-        self.found = found
-        self.identity = identity
-        self.deployment = deployment
-        self.metadata: Metadata = found.credentials.metadata
-        self.userDataObject = resources_pb2.UserAppIDSet(
-            user_id=identity.user_id, app_id=identity.app_id
-        )
-        self.watch = RefusalWatch(identity)
-        self.retries = Retries(wanted=retries)
-        self._terms = Terms(self.metadata, self.userDataObject, self.watch, self.retries)
-        self.channel = AuthorisedChannel(connection, self._terms)
-        self.lend: Callable[[], Callable[[], None]] | None = None
-        self.kept = [found.credentials.kept] if found.credentials.kept else []
-        self._blocks: list[Callable[[], None]] = []
-        self._closing = closing
-        self.on_close(lambda: live.discard(self))
-        live.add(self)
+    @property
+    def broker(self) -> Broker:
+        """A server on this machine for other clients: its `base` and `token` stand for the session.
 
-    @cached_property
-    def stub(self) -> service_pb2_grpc.V2Stub:
-        """The generated stub over `channel`."""
-        return make_stub(self.channel)
+        It starts on the first use of its `base`, and ends with the session; a session made by
+        `with_ids` shares its parent's.
 
-    @cached_property
-    def aio_stub(self) -> service_pb2_grpc.V2Stub:
-        """The generated stub for ``await``, in any event loop; its calls are authorised, too."""
-        from clarifai_magic.aio_channel import AuthorisedAioChannel
-
-        return make_stub(AuthorisedAioChannel(self._connection, self._terms))
+        Raises
+        ------
+        NotSignedInError
+            If the session is closed.
+        """
+        parts = internals(self)
+        parts.require_open()
+        return parts.shared(_broker)
 
     @property
-    def headers(self) -> dict[str, str]:
-        """For REST calls, with requests, httpx or urllib; the key in them is masked."""
-        return {"Authorization": self.metadata[0][1]}
+    def auth(self) -> Auth:
+        """For ``auth=`` of requests and httpx: the key, only on requests to the session's base."""
+        from clarifai_magic.bridge.auth import Auth
 
-    @property
-    def source(self) -> str:
-        """Where the key was found."""
-        return self.found.credentials.source
+        parts = internals(self)
 
-    @property
-    def base(self) -> str:
-        """The API's base URL."""
-        return self.deployment.base
+        def key() -> str:
+            parts.require_open()
+            return parts.found.credentials.key
 
-    def namespace(self) -> dict[str, Any]:
-        """The names that Clarifai's documentation samples expect, and what they stand for."""
-        return {
-            "stub": self.stub,
-            "metadata": self.metadata,
-            "userDataObject": self.userDataObject,
-            "channel": self.channel,
-            "resources_pb2": resources_pb2,
-            "service_pb2": service_pb2,
-            "service_pb2_grpc": service_pb2_grpc,
-            "status_pb2": status_pb2,
-            "status_code_pb2": status_code_pb2,
-            "Struct": Struct,
-            "USER_ID": self.identity.user_id,
-            "APP_ID": self.identity.app_id,
-            "clarifai_session": self,
-        }
+        return Auth(parts.deployment, key)
 
-    def holders(self) -> list[Any]:
-        """The objects from which the key can be had."""
-        credentials = self.found.credentials
-        made = [self.__dict__[name] for name in ("stub", "aio_stub") if name in self.__dict__]
-        return [self, self.found, credentials, credentials.key, self.metadata, self.channel, *made]
-
-    def with_ids(self, *, user_id: str | None = None, app_id: str | None = None) -> Session:
-        """The same sign-in, about another user's or app's resources.
+    def openai(self, **options: Any) -> OpenAI:
+        """A client of the package openai for Clarifai's models, which does not hold the key.
 
         Parameters
         ----------
-        user_id, app_id : str, optional
-            The IDs; None keeps this session's, and an empty `app_id` means no app. They are not
-            verified.
+        **options
+            For the constructor, such as ``timeout`` and ``max_retries``.
 
         Returns
         -------
-        Session
-            It shares this session's connection, and ends with it.
+        openai.OpenAI
+
+        Raises
+        ------
+        CallError
+            If openai is not installed.
         """
-        identity = self.identity._replace(
-            user_id=self.identity.user_id if user_id is None else user_id,
-            app_id=self.identity.app_id if app_id is None else app_id,
-        )
-        return self.derived(Session, identity)
+        from clarifai_magic.bridge import openai_clients
 
-    def derived(self, kind: type[_Kind], identity: Identity) -> _Kind:
-        """A session of that kind on this session's connection, which ends with it."""
-        return kind(
-            self.found,
-            identity,
-            self.deployment,
-            self._connection,
-            ExitStack(),
-            retries=self.retries.wanted,
-        )
+        at = internals(self).deployment
+        return openai_clients.client(at, self.auth, internals(self).token, **options)
 
-    def for_workers(self) -> WorkerSession:
-        """The same session for other processes: it pickles, with the key in plain text.
+    def async_openai(self, **options: Any) -> AsyncOpenAI:
+        """The same for ``await``: an `openai.AsyncOpenAI`."""
+        from clarifai_magic.bridge import openai_clients
 
-        A process that unpickles it opens a connection of its own, one for all copies that it
-        gets. For multiprocessing, joblib, concurrent.futures, ipyparallel and Dask.
+        at = internals(self).deployment
+        return openai_clients.async_client(at, self.auth, internals(self).token, **options)
+
+    def for_workers(
+        self, *, scopes: Iterable[str] | None = None, expires: float | None = None
+    ) -> WorkerSession:
+        """The same session for other processes: it pickles, with a key in plain text.
+
+        A process that unpickles it opens its own connection, one for all copies that it gets.
+        For multiprocessing, joblib, concurrent.futures, ipyparallel, Dask, Ray and Spark.
+
+        Parameters
+        ----------
+        scopes : iterable of str, optional
+            The workers get an API key of the session's app with these scopes, such as ``Predict``
+            and ``Models:Get``, instead of the session's own key. It is made now, and deleted at
+            logout, or when what is returned is closed, or at the end of this process. An API key
+            reaches its app alone.
+        expires : float, optional
+            Seconds until that key ends in any case; a day by default.
+
+        Returns
+        -------
+        WorkerSession
+            It ends with this session.
+
+        Raises
+        ------
+        NotSignedInError
+            If the session is closed.
+        CallError, ScopeError, RefusedError, UnreachableError
+            If no such key can be made, and why.
         """
-        from clarifai_magic.workers import for_workers
+        parts = internals(self)
+        parts.require_open()
+        if scopes is not None:
+            from clarifai_magic.bulk.worker_keys import keys_of
 
-        return for_workers(self)
+            return keys_of(self).session(WorkerSession, self, scopes, expires)
+        if expires is not None:
+            raise CallError(
+                "expires= is when a key ends that is made with scopes=, and there are none.",
+                "Pass scopes= too, or omit expires=.",
+            )
+        if HANDED_OVER not in parts.kept:
+            parts.kept.append(HANDED_OVER)
+        return self._child(WorkerSession, self.identity)
 
     def map(  # noqa: PLR0913 - what differs from map to map
         self,
@@ -212,31 +158,46 @@ class Session(Unpicklable):
         timeout: float | None = None,
         progress: bool = True,
         client: Any = None,
+        insecure: bool = False,
+        scopes: Iterable[str] | None = None,
+        expires: float | None = None,
+        save: str | Path | None = None,
     ) -> Answers:
         """Call one method for many items at the same time, and wait for all.
 
-        Throttled calls and, where it does no harm, lost ones are made again. An item that fails
-        does not stop the others. An interrupt stops it and gives what is done.
+        Throttled calls are retried and, if that is harmless, lost ones too. An item that fails
+        does not stop the others. An interrupt stops the map and returns what is done.
 
         Parameters
         ----------
         method : str
             Such as ``PostModelOutputs``: a method with one request and one response.
-        items : iterable of message
-            Requests of the method; or what one of its requests takes many of, such as Inputs,
-            which are then sent `batch` at a time.
+        items : iterable of message, or a column of pandas, polars or Arrow
+            Any number, taken as they come. Requests of the method; or what one request takes many
+            of, such as Inputs, which `map` then sends `batch` at a time. Of a column, texts
+            become Inputs with that text, and bytes Inputs with that image.
         request : message, optional
             What all requests have in common, such as the model's ID.
         batch : int
             Items in one request, at most 128.
         in_flight : int
-            Calls at the same time; on a cluster, for each of its threads.
+            Concurrent calls; on a cluster, for each of its threads.
         timeout : float, optional
             Seconds for each call, its retries included.
         progress : bool
-            Whether a progress bar is shown.
-        client : distributed.Client, optional
-            A Dask cluster that makes the calls.
+            Whether to show a progress bar.
+        client : distributed.Client, pyspark.sql.SparkSession or the module ray, optional
+            A cluster that makes the calls; its workers have this package.
+        insecure : bool
+            Whether the workers' key may go over an unencrypted network.
+        scopes : iterable of str, optional
+            The workers get an API key of the session's app with these scopes, made for this map
+            and deleted at its end, instead of the session's own key; see `for_workers`.
+        expires : float, optional
+            Seconds until that key ends in any case; a day by default.
+        save : str or Path, optional
+            A new file for the answers as they arrive; see `Answers.save`. If this process is
+            killed, `resume` continues from it.
 
         Returns
         -------
@@ -246,18 +207,26 @@ class Session(Unpicklable):
         Raises
         ------
         UnknownMethodError, ItemsError
-            If there is no such method, or it does not take the items.
+            If there is no such method, or it does not take the items; if `client` is none.
+        CallError, ScopeError, RefusedError, UnreachableError
+            If its workers must not, or cannot, have such a key.
         """
-        from clarifai_magic.mapping import Answers
-        from clarifai_magic.parts import Plan
+        from clarifai_magic.bulk.mapping import begun
 
-        answers = Answers(
+        answers = begun(
             self,
-            Plan(method, list(items), request, batch),
+            method,
+            items,
+            request=request,
+            batch=batch,
+            save=save,
             in_flight=in_flight,
             timeout=timeout,
             progress=progress,
             client=client,
+            insecure=insecure,
+            scopes=scopes,
+            expires=expires,
         )
         return answers.resume()
 
@@ -271,62 +240,84 @@ class Session(Unpicklable):
         in_flight: int = 64,
         timeout: float | None = None,
         progress: bool = True,
+        save: str | Path | None = None,
     ) -> Answers:
-        """`map` for ``await``; cancelling that keeps what is done in the Answers.
+        """`map` for ``await``; cancelling it keeps what is done in the Answers.
 
         Parameters and result are those of `map`.
         """
-        from clarifai_magic.mapping import Answers
-        from clarifai_magic.parts import Plan
+        from clarifai_magic.bulk.mapping import begun
 
-        return Answers(
+        return begun(
             self,
-            Plan(method, list(items), request, batch),
+            method,
+            items,
+            request=request,
+            batch=batch,
+            save=save,
             in_flight=in_flight,
             timeout=timeout,
             progress=progress,
         )
 
-    @property
-    def portal(self) -> Portal:
-        """The connection's own event loop, for what waits without one."""
-        return self._connection.portal
+    def resume(  # noqa: PLR0913 - what differs from run to run
+        self,
+        path: str | Path,
+        items: Iterable[Any] | None = None,
+        *,
+        in_flight: int = 64,
+        timeout: float | None = None,
+        progress: bool = True,
+        client: Any = None,
+        insecure: bool = False,
+        scopes: Iterable[str] | None = None,
+        expires: float | None = None,
+    ) -> Answers:
+        """Continue a map that ``map(…, save=path)`` or ``answers.save(path)`` saved.
 
-    def lives_on(self, other: Session) -> bool:
-        """Whether this session uses the connection of the other one."""
-        return self._connection is other._connection
+        Calls that change something and were in flight when the process ended are not repeated
+        by themselves: they are in `failures`, with `maybe_done`, and ``answers.resume()``
+        repeats them.
 
-    def on_close(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called when the session closes, before those that came earlier."""
-        self._closing.callback(callback)
+        Parameters
+        ----------
+        path : str or Path
+            Of the file, which describes the map and receives further answers.
+        items : iterable of message, optional
+            The same as in the saved map, in the same order. Without them nothing is called, and
+            the saved answers can be read.
+        in_flight, timeout, progress, client, insecure, scopes, expires
+            As for `map`.
 
-    def close(self) -> None:
-        """Close the channel and undo what was done in the session's name; twice does no harm."""
-        self._closing.close()
+        Returns
+        -------
+        Answers
 
-    def __enter__(self) -> Self:
-        self._blocks.append(self.close if self.lend is None else self.lend())
-        return self
+        Raises
+        ------
+        ItemsError
+            If the file has no saved map, or the items are not those of the map.
+        CallError
+            If the file cannot be used, or is in use by another process.
+        """
+        from clarifai_magic.bulk.mapping import resumed
 
-    def __exit__(self, *_exception: object) -> None:
-        self._blocks.pop()()
+        limits = {"in_flight": in_flight, "timeout": timeout, "progress": progress}
+        terms = {"insecure": insecure, "scopes": scopes, "expires": expires}
+        answers = resumed(self, path, items, client=client, **limits, **terms)
+        return answers if items is None else answers.resume()
 
-    def __repr__(self) -> str:
-        return f"<Session: {self.summary()}>"
 
-    def summary(self) -> str:
-        """Who is signed in, with what and where, on one line without the key."""
-        who = self.identity
-        parts = [
-            who.owner or who.user_id or "unknown user (--user-id would tell)",
-            f"{who.kind or 'unverified key'} from {self.source}",
-            _app_words(who),
-        ]
-        if who.scopes:
-            parts.append(f"scopes {_some(who.scopes)}")
-        if self.deployment.in_the_clear:
-            parts.append(f"{self.base} is not encrypted: the key can be read on the way")
-        return " · ".join(parts)
+def _broker(parts: Internals) -> Broker:
+    from clarifai_magic.bridge.broker import Broker
+
+    # Not of the session, which would then live as long as the server.
+    credentials = parts.found.credentials
+    return Broker(parts.deployment, parts.token, lambda: credentials.key)
+
+
+class WorkerSession(Picklable, Session):
+    """A session that can be pickled, and that each process opens once, however often it arrives."""
 
 
 def connect(
@@ -343,11 +334,11 @@ def connect(
     credentials : Credentials or Found, optional
         By default whatever `find_credentials` finds.
     verified : bool
-        Whether to ask the API what the key is and whether the IDs fit it.
+        Whether to check with the API what the key is and whether the IDs match it.
     timeout : float
         Seconds for the verification.
     retries : bool
-        Whether the session's calls are made again after throttling (status 11005) and, if they
+        Whether the session's calls are retried after throttling (status 11005) and, if they
         change nothing, after an outage (UNAVAILABLE).
 
     Returns
@@ -357,50 +348,29 @@ def connect(
     Raises
     ------
     ClarifaiMagicError
-        If no key is found, or it does not do; see `clarifai_magic.errors`.
+        If no key is found, or it does not work; see `clarifai_magic.errors`.
     """
-    found = Found(credentials) if isinstance(credentials, Credentials) else credentials
-    found = found or find_credentials()
-    credentials = found.credentials
-    with ExitStack() as undo:
-        if credentials.server is not None:
-            undo.callback(credentials.server.close)
-        deployment = find_deployment(credentials.base, credentials.root_certificates)
-        connection = Connection(deployment, retries=retries)
-        undo.callback(connection.close)
-        identity = (
-            verify(connection.channel, credentials, deployment, timeout)
-            if verified
-            else unverified(credentials)
-        )
-        return Session(
-            found, identity, deployment, connection, closing=undo.pop_all(), retries=retries
-        )
+    _guarded()
+    session = sign_in(
+        lambda: Session, credentials, verified=verified, timeout=timeout, retries=retries
+    )
+    if (viewer := viewers.current()) is not None:
+        viewer.when_gone(partial(_close, ref(session)))
+    return session
 
 
-def logout() -> None:
-    """Close every session of this process and undo what each did to the notebook."""
-    for session in list(live):
+def _guarded() -> None:
+    """Have keys masked where no magics do that: IPython runs none of this code."""
+    if marimo.runtime() is not None:
+        from clarifai_magic.redaction.marimo import guard
+
+        guard()
+    elif viewers.served():
+        from clarifai_magic.redaction import dashboards
+
+        dashboards.guard()
+
+
+def _close(reference: ref[Session]) -> None:
+    if (session := reference()) is not None:
         session.close()
-
-
-def make_stub(channel: grpc.Channel) -> service_pb2_grpc.V2Stub:
-    """The generated stub over a channel."""
-    # V2Stub asks a module global, set by the last channel made, how to read responses; a JSON
-    # channel made by somebody else since would make it read gRPC's wrongly.
-    reader = clarifai_channel._response_deserializer_for_grpc  # noqa: SLF001
-    clarifai_channel.wrap_response_deserializer = reader
-    return service_pb2_grpc.V2Stub(channel)
-
-
-def _app_words(identity: Identity) -> str:
-    if not identity.app_id:
-        choice = f" of {_some(identity.apps)}" if identity.apps else ""
-        return f"no app chosen{choice} (--app-id)"
-    foreign = identity.user_id not in {"", identity.owner}
-    return f"app {identity.user_id}/{identity.app_id}" if foreign else f"app {identity.app_id}"
-
-
-def _some(names: tuple[str, ...], most: int = 4) -> str:
-    more = f", … ({len(names)})" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -48,6 +48,7 @@ async def run(path: Path, *, save: bool) -> int:
         timeout=120,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,
         extra_arguments=["--log-level=ERROR"],
     )
     async with client.async_setup_kernel():

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import gc
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import COUNTS, SECRETS, Shell
+from coverage import Coverage
+from hypothesis import settings
+from support import SECRETS, SUMMARY, Shell
 
+from clarifai_magic.client.session import logout
 from clarifai_magic.sandbox import Sandbox
-from clarifai_magic.session import logout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +24,10 @@ if TYPE_CHECKING:
 
 # A developer's own keyring is none of the tests' business, nor of the kernels they start.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -38,19 +46,49 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
         report.outcome = "failed"
         report.longrepr = "A key reached the test's output."
         report.sections = []
+    # The mark `skipif` tells versions apart. What is skipped in a run lacks something.
+    return report if item.get_closest_marker("skipif") else nothing_left_out(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return nothing_left_out((yield))
+
+
+def nothing_left_out(report):
+    """Make a failure of what was skipped, where nothing may be."""
+    if report.skipped and os.environ.get("CI"):
+        _, _, reason = report.longrepr
+        report.outcome, report.longrepr = "failed", f"Not in CI: {reason}"
     return report
 
 
+def pytest_collection_finish():
+    """Leave what the tests are made of out of every search for garbage: IPython makes many."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session):
+    """Save what was covered: xdist kills a worker of its that is slow to end."""
+    measuring = Coverage.current()
+    if measuring and hasattr(session.config, "workerinput"):
+        measuring.save()
+
+
 def pytest_terminal_summary(terminalreporter):
-    for place, sinks, leaks in COUNTS:
-        terminalreporter.write_line(f"{place}: {sinks} sinks, {leaks} leaks")
+    for report in terminalreporter.getreports(""):
+        if report.when == "teardown":
+            for name, line in report.user_properties:
+                if name == SUMMARY:
+                    terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key, base or proxy of the developer's own, and a home of the test's."""
     for name in list(os.environ):
-        if name.startswith("CLARIFAI_") or name.lower().endswith("_proxy"):
+        if name.startswith(("CLARIFAI_", "OPENAI_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
@@ -64,6 +102,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def signed_out() -> Iterator[None]:
     yield
     logout()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler, in whose place a loop of an earlier test may have left one of none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -83,6 +129,8 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]
     shell = Shell(tmp_path, capsys)
     yield shell
     shell.ip.run_cell("%unload_ext clarifai_magic")
+    history = shell.ip.history_manager
     shell.ip.atexit_operations()
     atexit.unregister(shell.ip.atexit_operations)
+    history.db.close()  # which IPython 8 leaves open; select() takes no more than 1,024 files
     sys.modules["__main__"] = main  # which IPython replaces, and multiprocessing looks at

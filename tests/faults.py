@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clarifai_magic import ClarifaiMagicError, Credentials, connect
+from clarifai_magic.credentials.sources import find_credentials
+from clarifai_magic.credentials.sources.base import SourceContext
 from clarifai_magic.sandbox import Sandbox
-from clarifai_magic.sources import find_credentials
-from clarifai_magic.sources.place import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ class Fault:
             os.environ.update(self.environment)
             try:
                 if self.key == "none":
-                    find_credentials(self.source, Surroundings())
+                    find_credentials(self.source, SourceContext())
                 key = getattr(sandbox.keys, self.key, self.key)
                 connect(Credentials(key, base=base, **self.given), timeout=1.5).close()
             except ClarifaiMagicError as error:
@@ -110,7 +110,7 @@ FAULTS = [
     Fault("The certificate's CA is not known", "tls", sandbox={"tls": True}),
     Fault(
         "The proxy does not answer",
-        "refused-connection",
+        "proxy",
         base="https://api.example.com",
         environment={"https_proxy": "http://127.0.0.1:1"},
     ),
@@ -136,8 +136,25 @@ def page() -> str:
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     lines += [
         "",
+        "Clarifai's own words for some of these, as other clients show them:",
+        "",
+        "| Clarifai says | status | `code` |",
+        "|---|---|---|",
+        "| API key not found | 11009 CONN_KEY_NOT_FOUND | `key-rejected` |",
+        "| Invalid API key or Invalid API key/application pair | 11008 CONN_KEY_INVALID | `key-rejected` |",
+        "| Invalid request | 11102 CONN_INVALID_REQUEST: no key came with the call, or a field is wrong | |",
+        "",
         "`%clarifai_auth doctor` reports on everything between the notebook and the API.",
         "`clarifai_magic.explain(response_or_error)` says the same of any later call.",
+        "",
+        "What was tried, sent where and retried is logged at DEBUG, without keys, IDs and contents:",
+        "",
+        "```python",
+        "import logging",
+        "",
+        "logging.basicConfig()",
+        'logging.getLogger("clarifai_magic").setLevel("DEBUG")',
+        "```",
         "",
     ]
     return "\n".join(lines)

@@ -6,25 +6,52 @@ import subprocess
 import sys
 
 import clarifai_magic
+from clarifai_magic import errors
 
 HEAVY = ("grpc", "google.protobuf", "clarifai_grpc", "ipywidgets", "anywidget", "yaml", "keyring")
 
 
 def test_public_names():
     assert clarifai_magic.__all__ == [
-        "ClarifaiAuthWarning",
-        "ClarifaiMagicError",
+        *errors.__all__,
         "Credentials",
+        "Sandbox",
         "Session",
+        "__version__",
         "connect",
         "explain",
         "find_credentials",
-        "load_ipython_extension",
         "login_form",
         "logout",
-        "unload_ipython_extension",
     ]
     assert all(getattr(clarifai_magic, name) for name in clarifai_magic.__all__)
+
+
+def test_every_error_is_public():
+    raised = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert set(errors.__all__) == raised
+
+
+def test_a_session_has_no_public_names_but_those_that_are_documented():
+    assert {name for name in dir(clarifai_magic.Session) if not name.startswith("_")} == {
+        "aio_stub",
+        "amap",
+        "async_openai",
+        "auth",
+        "base",
+        "broker",
+        "channel",
+        "close",
+        "for_workers",
+        "headers",
+        "map",
+        "namespace",
+        "openai",
+        "resume",
+        "source",
+        "stub",
+        "with_ids",
+    }
 
 
 def test_importing_and_loading_imports_nothing_heavy():
@@ -33,7 +60,7 @@ import sys
 from IPython.core.interactiveshell import InteractiveShell
 before = set(sys.modules)
 InteractiveShell.instance().run_cell("%load_ext clarifai_magic")
-assert "clarifai_magic.magics" in sys.modules
+assert "clarifai_magic.notebook.magics" in sys.modules
 print([name for name in {HEAVY!r} if name in set(sys.modules) - before])
 """
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """Serve a sandbox until Ctrl-C: `python -m clarifai_magic.sandbox`.
 
-What it prints is for a shell to take in, keys included; the table is in comments.
+Its output is for a shell to evaluate, keys included; the table is in comments.
 """
 
 from __future__ import annotations
@@ -9,23 +9,27 @@ import argparse
 import contextlib
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from clarifai_magic.sandbox import Sandbox
 from clarifai_magic.sandbox.seed import ABOUT, PEOPLE
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m clarifai_magic.sandbox", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+
+def _arguments(program: str, words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument("--tls", action="store_true", help="serve TLS (needs clarifai-magic[tls])")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument(
-        "--throttle", type=float, default=0.0, help="share of calls answered with 11005"
-    )
-    parser.add_argument(
-        "--outage", type=float, default=0.0, help="share of calls that end with UNAVAILABLE"
-    )
-    return parser.parse_args()
+    for name, told in {
+        "--latency": "seconds before each answer",
+        "--throttle": "share of calls that fail with 11005",
+        "--outage": "share of calls that end with UNAVAILABLE",
+        "--rate": "calls per second before 11005; 0 for no limit",
+    }.items():
+        parser.add_argument(name, type=float, default=0.0, help=told)
+    return parser.parse_args(words)
 
 
 def _announcement(sandbox: Sandbox) -> str:
@@ -46,21 +50,28 @@ def _announcement(sandbox: Sandbox) -> str:
     )
 
 
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+def main(
+    program: str = "python -m clarifai_magic.sandbox", words: Sequence[str] | None = None
+) -> None:
+    """Serve until interrupted or terminated.
 
-
-def main() -> None:
-    """Serve until interrupted or terminated."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    with contextlib.suppress(KeyboardInterrupt), Sandbox(**vars(_arguments())) as sandbox:
-        print(_announcement(sandbox), flush=True)
-        while True:
-            time.sleep(3600)
+    Parameters
+    ----------
+    program : str
+        The program's name, for its help.
+    words : sequence of str, optional
+        The command line; None for the process's.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options = vars(_arguments(program, words))
+        with contextlib.suppress(KeyboardInterrupt), Sandbox(**options) as sandbox:
+            print(_announcement(sandbox), flush=True)
+            while True:
+                time.sleep(3600)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        raise SystemExit(f"The sandbox cannot start: {error}") from None
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        raise SystemExit(f"The sandbox cannot start: {error}") from None
+    main()

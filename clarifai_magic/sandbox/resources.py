@@ -1,11 +1,12 @@
 """Listing, getting, posting, patching and deleting: one rule for every kind of resource.
 
-Where a method's resources are, and which fields hold them, is read from its descriptor: a method
+A method's descriptor says where its resources are, and which fields hold them: a method
 whose REST path ends in `/models/{model_id}/versions` works on the collection at that path.
 """
 
 from __future__ import annotations
 
+import copy
 import uuid
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,9 +15,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from clarifai_grpc.grpc.api import resources_pb2
-from clarifai_grpc.grpc.api.status import status_code_pb2
+from clarifai_grpc.grpc.api.status import status_code_pb2 as codes
 
-from clarifai_magic import scopes
+from clarifai_magic.api import scopes
 from clarifai_magic.sandbox import auth
 from clarifai_magic.sandbox.auth import RefusedError
 
@@ -31,7 +32,7 @@ MAX_ITEMS = 128  # in one request that adds or changes
 
 _VERBS = ("List", "Get", "Post", "Patch", "Delete")
 _APP = "users/{user_app_id.user_id}/apps/{user_app_id.app_id}"
-# Methods whose REST path is not where their resources are.
+# Methods whose REST path differs from their resources' place.
 _ELSEWHERE = {
     "GetAnnotation": f"{_APP}/annotations/{{annotation_id}}",
     "DeleteAnnotation": f"{_APP}/annotations/{{annotation_id}}",
@@ -39,20 +40,18 @@ _ELSEWHERE = {
     "DeleteAnnotationTracks": f"{_APP}/inputs/{{input_id}}/annotation_tracks",
     "PatchAppsDetails": "users/{user_app_id.user_id}/apps",
 }
-# Fields of a list's request that do not choose among what the sandbox keeps.
-_NO_FILTER = frozenset(
-    {
-        *("user_app_id", "page", "per_page", "additional_fields", "sort_ascending"),
-        *("list_all_annotations", "return_model_output", "dont_fetch_from_main"),
-        *("trained_only", "show_replicas", "not_expired", "sort_by_relevance"),
-    }
-)
+# Fields of a list's request that do not filter what the sandbox stores.
+_NO_FILTER = {
+    *("user_app_id", "page", "per_page", "additional_fields", "sort_ascending"),
+    *("list_all_annotations", "return_model_output", "dont_fetch_from_main"),
+    *("trained_only", "show_replicas", "not_expired", "sort_by_relevance"),
+}
 _SEARCHED = ("id", "name", "display_name", "description", "notes")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a method does to which collection."""
+    """A method's action and collection."""
 
     verb: str
     template: Path  # the collection's, with {variables}
@@ -64,9 +63,13 @@ def _has_id(field: Any) -> bool:
     return field.message_type is not None and "id" in field.message_type.fields_by_name
 
 
+def _is_resource(field: Any) -> bool:
+    return _has_id(field) or field.message_type is resources_pb2.DatasetInput.DESCRIPTOR
+
+
 @cache
 def shape(method: str) -> Shape | None:
-    """Read from the descriptor what a method does; None if it is not of this kind."""
+    """Read a method's action from its descriptor; None if it is not of this kind."""
     descriptor = scopes.methods()[method]
     verb = next((verb for verb in _VERBS if method.startswith(verb)), "")
     path = _ELSEWHERE.get(method) or scopes.routes(method)[0].path.removeprefix("/v2/")
@@ -75,8 +78,8 @@ def shape(method: str) -> Shape | None:
     takes, gives = descriptor.input_type.fields, descriptor.output_type.fields_by_name
     both = [f for f in takes if scopes.is_repeated(f) and _has_id(f) and f.name in gives]
     fields = {
-        ("List", False): [f for f in gives.values() if scopes.is_repeated(f) and _has_id(f)],
-        ("Get", True): [f for f in gives.values() if not scopes.is_repeated(f) and _has_id(f)],
+        ("List", False): [f for f in gives.values() if scopes.is_repeated(f) and _is_resource(f)],
+        ("Get", True): [f for f in gives.values() if not scopes.is_repeated(f) and _is_resource(f)],
         ("Post", False): both,
         ("Patch", False): both,
         ("Delete", False): [f for f in takes if scopes.is_repeated(f) and not f.message_type],
@@ -90,7 +93,7 @@ def shape(method: str) -> Shape | None:
 
 
 def carry_out(store: Store, caller: auth.Caller, shape: Shape, request: Any, response: Any) -> Any:
-    """Do to a collection what a method's shape says."""
+    """Apply a method's action to a collection."""
     path = located(store, shape, request)
     if shape.verb == "List":
         places = {segment.strip("{}") for segment in shape.template if "{" in segment}
@@ -111,12 +114,12 @@ def carry_out(store: Store, caller: auth.Caller, shape: Shape, request: Any, res
 
 
 def invalid(details: str) -> RefusedError:
-    """Make the refusal of a request that makes no sense."""
-    return RefusedError(status_code_pb2.CONN_INVALID_REQUEST, details)
+    """Make the refusal for a nonsensical request."""
+    return RefusedError(codes.CONN_INVALID_REQUEST, details)
 
 
 def located(store: Store, shape: Shape, request: Any) -> Path:
-    """Fill in a template, and see that all it names exists; a list may leave IDs out."""
+    """Fill in a template, and check that all its resources exist; a list may omit IDs."""
     path: Path = ()
     for segment in shape.template:
         value = attrgetter(segment.strip("{}"))(request) if "{" in segment else segment
@@ -129,31 +132,28 @@ def located(store: Store, shape: Shape, request: Any) -> Path:
 
 
 def existing(store: Store, path: Path, item_id: str) -> Any:
-    """Give an item that must be there: if not, 11101 or the kind's own code.
+    """Give an item that must exist; otherwise 11101 or the kind's own code.
 
-    A model has its own code too, but the live service is known to say 11101.
+    A model has its own code too, but the live service returns 11101.
     """
     for _, items in store.collections(path):
         if item_id in items:
             return items[item_id]
     kind = _kind(path)
-    codes = status_code_pb2.StatusCode.DESCRIPTOR.values_by_name
-    own = codes.get(f"{kind.upper()}_DOES_NOT_EXIST") if kind != "model" else None
+    named = codes.StatusCode.DESCRIPTOR.values_by_name
+    own = named.get(f"{kind.upper()}_DOES_NOT_EXIST") if kind != "model" else None
     shown = f"{kind}_id '{item_id}'" if kind != "key" else "key_id"  # which is the key itself
-    raise RefusedError(
-        own.number if own else status_code_pb2.CONN_DOES_NOT_EXIST,
-        f"{shown} not found. Check your request fields.",
-    )
+    raise auth.absent(shown, own.number if own else codes.CONN_DOES_NOT_EXIST)
 
 
 def _kind(path: Path) -> str:
-    """Name what a collection holds: `model`, `model_version`."""
+    """Name the kind of a collection: `model`, `model_version`."""
     words = [word.removesuffix("s") for word in path[:1] + path[2::2] if word]
     return "_".join(words[-2:]) if words[-1] == "version" else words[-1]
 
 
 def visible(store: Store, caller: auth.Caller, pattern: Path) -> list[Any]:
-    """List what a path stands for, without the apps that the caller may not see."""
+    """List a path's items, without the apps that the caller may not see."""
     app_at = 3  # ("users", user, "apps", app, …)
     return [
         item
@@ -165,9 +165,9 @@ def visible(store: Store, caller: auth.Caller, pattern: Path) -> list[Any]:
 
 
 def chosen(items: Iterable[Any], request: Any, places: Iterable[str] = ()) -> list[Any]:
-    """Filter and sort a list as its request asks; what cannot be honoured is refused.
+    """Filter and sort a list by its request; refuse unsupported filters.
 
-    Fields that say where the list is (`places`) are no filters.
+    Fields that say where the list is (`places`) are not filters.
     """
     kept = list(items)
     for field, value in request.ListFields():
@@ -183,7 +183,7 @@ def chosen(items: Iterable[Any], request: Any, places: Iterable[str] = ()) -> li
 
 def _comparable(item: Any, name: str) -> Any:
     if name not in item.DESCRIPTOR.fields_by_name:
-        raise _not_by(f"sort_by_{name}")
+        raise auth.unsupported(f"filter by sort_by_{name}")
     value = getattr(item, name)
     return value.ToNanoseconds() if hasattr(value, "ToNanoseconds") else value
 
@@ -196,7 +196,7 @@ def _matches(item: Any, field: Any, value: Any) -> bool:
     if scopes.is_repeated(field) and name.removesuffix("s") in known:
         return getattr(item, name.removesuffix("s")) in value
     if name == "statuses" or name not in known:
-        raise _not_by(name)
+        raise auth.unsupported(f"filter by {name}")
     have = getattr(item, name)
     if scopes.is_repeated(field):
         return set(value) <= set(have)
@@ -205,12 +205,8 @@ def _matches(item: Any, field: Any, value: Any) -> bool:
     return bool(have.code == value.code if hasattr(value, "code") else have == value)
 
 
-def _not_by(name: str) -> RefusedError:
-    return RefusedError(status_code_pb2.NOT_IMPLEMENTED, f"The sandbox does not list by {name}.")
-
-
 def paged(items: list[Any], request: Any) -> list[Any]:
-    """Cut one page out of a list: `page` counts from 1, `per_page` is 20 unless it says else."""
+    """Cut one page out of a list: `page` counts from 1, `per_page` is 20 by default."""
     pages = request.pagination if hasattr(request, "pagination") else request
     size = getattr(pages, "per_page", 0) or _PER_PAGE
     if size > _MAX_PER_PAGE:
@@ -220,38 +216,35 @@ def paged(items: list[Any], request: Any) -> list[Any]:
 
 
 def add(store: Store, caller: auth.Caller, path: Path, items: Iterable[Any]) -> list[Any]:
-    """Put new items into a collection: all of them, or none."""
+    """Add new items to a collection: all of them, or none."""
     new = [_completed(caller, path, item) for item in items]
     ids = [item.id for item in new]
     for item_id in ids:
         if store.get(path, item_id) is not None or ids.count(item_id) > 1:
-            raise duplicate(path, item_id)
+            raise _duplicate(_kind(path), item_id)
     for item in new:
         store.put(path, item.id, item)
     return new
 
 
-def duplicate(path: Path, item_id: str) -> RefusedError:
-    """Make the refusal of an ID that is taken: the kind's own code, or 11102."""
-    kind = _kind(path)
-    own = status_code_pb2.StatusCode.DESCRIPTOR.values_by_name.get(f"{kind.upper()}_DUPLICATE")
-    return RefusedError(
-        own.number if own else status_code_pb2.CONN_INVALID_REQUEST,
-        f"{kind.capitalize()} has a duplicate ID." if own else f"{kind} '{item_id}' exists.",
-    )
+def _duplicate(kind: str, item_id: str) -> RefusedError:
+    """Make the refusal for an existing ID: the kind's own code, or 11102."""
+    own = codes.StatusCode.DESCRIPTOR.values_by_name.get(f"{kind.upper()}_DUPLICATE")
+    if own is None:
+        return invalid(f"{kind} '{item_id}' exists.")
+    return RefusedError(own.number, f"{kind.capitalize()} has a duplicate ID.")
 
 
 _SUCCESS = {
-    "Input": (status_code_pb2.INPUT_DOWNLOAD_SUCCESS, "Download complete"),
-    "Annotation": (status_code_pb2.ANNOTATION_SUCCESS, "Annotation success"),
-    "ModelVersion": (status_code_pb2.MODEL_TRAINED, "Model is trained and ready"),
-    "DatasetVersion": (status_code_pb2.DATASET_VERSION_READY, "Dataset version is ready"),
+    "Input": (codes.INPUT_DOWNLOAD_SUCCESS, "Download complete"),
+    "Annotation": (codes.ANNOTATION_SUCCESS, "Annotation success"),
+    "ModelVersion": (codes.MODEL_TRAINED, "Model is trained and ready"),
+    "DatasetVersion": (codes.DATASET_VERSION_READY, "Dataset version is ready"),
 }
 
 
 def _completed(caller: auth.Caller, path: Path, item: Any) -> Any:
-    new = type(item)()
-    new.CopyFrom(item)
+    new = copy.deepcopy(item)
     known = item.DESCRIPTOR.fields_by_name
     new.id = new.id or uuid.uuid4().hex
     owners = dict(zip(("user_id", "app_id"), path[1:4:2], strict=False))
@@ -301,15 +294,9 @@ def _apply_list(have: Any, change: Any, action: str, *, by_id: bool) -> None:
     names = [item.id if by_id else item for item in change]
     kept = [item for item in have if (item.id if by_id else item) not in names]
     new = {"overwrite": [*change], "merge": [*kept, *change], "remove": kept}[action]
-    copies = [_copy(item) if by_id else item for item in new]
+    copies = copy.deepcopy(new)
     del have[:]
     have.extend(copies)
-
-
-def _copy(item: Any) -> Any:
-    new = type(item)()
-    new.CopyFrom(item)
-    return new
 
 
 def _apply_struct(have: Any, change: Any, action: str) -> None:

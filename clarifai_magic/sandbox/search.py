@@ -1,9 +1,9 @@
-"""Searching an app's inputs and annotations: filters by what is there, ranks by likeness.
+"""Searches an app's inputs and annotations: filters by contents, ranks by likeness.
 
-A rank scores an input by its likeness to the text, URL, bytes or concept that was asked for (see
-`predict.likeness`; a concept that the input carries scores 1), several ranks by their mean. A
-filter keeps what carries its concepts, metadata or content. Where filters by concept keep nothing,
-they rank instead: the live service, too, indexes inputs by concepts that nobody put there.
+A rank scores an input by its likeness to the requested text, URL, bytes or concept (see
+`predict.likeness`; one of the input's own concepts scores 1), several ranks by their mean. A
+filter keeps inputs with its concepts, metadata or content. If filters by concept keep nothing,
+they rank instead: the live service also indexes inputs by concepts that no user added.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_grpc.grpc.api import resources_pb2
-from clarifai_grpc.grpc.api.status import status_code_pb2
 from google.protobuf import json_format
 
-from clarifai_magic.sandbox import predict
-from clarifai_magic.sandbox.auth import RefusedError
+from clarifai_magic.sandbox import auth, predict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +25,7 @@ _UNDERSTOOD = frozenset({"concepts", "metadata", "image", "text", "video", "audi
 
 
 class _Candidate(NamedTuple):
-    """An input with the annotations that speak for it: all of its own, or one to be found."""
+    """An input with the annotations that count for it: all of its own, or one to find."""
 
     input: Any
     annotations: list[Any]
@@ -52,10 +50,7 @@ class _Term(NamedTuple):
 
     def _fits(self, candidate: _Candidate) -> bool:
         if unknown := {field.name for field, _ in self.data.ListFields()} - _UNDERSTOOD:
-            raise RefusedError(
-                status_code_pb2.NOT_IMPLEMENTED,
-                f"The sandbox does not search by {', '.join(sorted(unknown))}.",
-            )
+            raise auth.unsupported(f"search by {', '.join(sorted(unknown))}")
         content = b"".join(predict.contents(self.data))
         wanted = json_format.MessageToDict(self.data.metadata)
         return (

@@ -1,4 +1,4 @@
-"""What is in the sandbox from the start: people, apps, keys and a catalogue of public models."""
+"""The sandbox's initial contents: people, apps, keys and a catalogue of public models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from clarifai_grpc.grpc.api import resources_pb2
 
-from clarifai_magic.sandbox import auth, resources
+from clarifai_magic.sandbox import auth, resources, signatures
 from clarifai_magic.sandbox.state import USERS, Path, Store, app_path, user_path
 
 USER_ID = "alice"
@@ -46,7 +46,7 @@ ABOUT = {
     "scoped_pat": "alice's PAT for reading and predicting; it may not call GetUser",
     "api_key": "API key of alice's app main, with all scopes",
     "scoped_api_key": "API key of alice's app main, for reading and predicting",
-    "revoked_key": "a key that is not known any more",
+    "revoked_key": "a revoked key",
     "other_pat": "bob's PAT",
     "carol_pat": "carol's PAT",
 }
@@ -58,41 +58,41 @@ PEOPLE = {
     "clarifai": "app main, which is public: models and workflows of the documentation",
 }
 
-# Public models that Clarifai's documentation uses: owner, app and ID; type.
-CATALOGUE = (
-    ("clarifai/main/general-image-recognition", "visual-classifier"),
-    ("clarifai/main/aaa03c23b3724a16a56b629203edc62c", "visual-classifier"),
-    ("clarifai/main/general-image-detection", "visual-detector"),
-    ("clarifai/main/general-image-embedding", "visual-embedder"),
-    ("clarifai/main/image-embedder-clip", "visual-embedder"),
-    ("clarifai/main/face-detection", "visual-detector"),
-    ("clarifai/main/celebrity-face-recognition", "visual-classifier"),
-    ("clarifai/main/color-recognition", "visual-color-recognizer"),
-    ("clarifai/main/food-item-recognition", "visual-classifier"),
-    ("clarifai/main/apparel-recognition", "visual-classifier"),
-    ("clarifai/main/apparel-detection", "visual-detector"),
-    ("clarifai/main/travel-recognition", "visual-classifier"),
-    ("clarifai/main/moderation-recognition", "visual-classifier"),
-    ("clarifai/main/nsfw-recognition", "visual-classifier"),
-    ("clarifai/main/image-subject-segmentation", "visual-segmenter"),
-    ("clarifai/main/ocr-scene-english-paddleocr", "visual-detector"),
-    ("clarifai/main/moderation-multilingual-text-classifier", "text-classifier"),
-    ("clarifai/main/sentiment-analysis-distilbert", "text-classifier"),
-    ("clarifai/main/text-embedding", "text-embedder"),
-    ("clarifai/main/asr-wav2vec2-base-960h-english", "audio-to-text"),
-    ("facebook/asr/asr-wav2vec2-large-robust-ft-swbd-300h-english", "audio-to-text"),
-    ("facebook/translation/text-translation-english-spanish", "text-to-text"),
-    ("openai/chat-completion/GPT-4", "text-to-text"),
-    ("openai/chat-completion/gpt-4o", "multimodal-to-text"),
-    ("openai/embed/text-embedding-ada", "text-embedder"),
-    ("meta/Llama-2/llama2-70b-chat", "text-to-text"),
-    ("mistralai/completion/mistral-7B-Instruct", "text-to-text"),
-    ("cohere/summarize/cohere-summarize", "text-to-text"),
-    ("stability-ai/stable-diffusion-2/stable-diffusion-xl", "text-to-image"),
-    ("salesforce/blip/general-english-image-caption-blip", "image-to-text"),
-)
+# Public models that Clarifai's documentation uses: owner and app; type; IDs.
+CATALOGUE = {
+    "clarifai/main": {
+        "visual-classifier": (
+            "general-image-recognition aaa03c23b3724a16a56b629203edc62c celebrity-face-recognition "
+            "food-item-recognition apparel-recognition travel-recognition moderation-recognition "
+            "nsfw-recognition"
+        ),
+        "visual-detector": (
+            "general-image-detection face-detection apparel-detection ocr-scene-english-paddleocr"
+        ),
+        "visual-embedder": "general-image-embedding image-embedder-clip",
+        "visual-color-recognizer": "color-recognition",
+        "visual-segmenter": "image-subject-segmentation",
+        "text-classifier": "moderation-multilingual-text-classifier sentiment-analysis-distilbert",
+        "text-embedder": "text-embedding",
+        "audio-to-text": "asr-wav2vec2-base-960h-english",
+    },
+    "openai/chat-completion": {
+        "text-to-text": "GPT-4 gpt-oss-20b gpt-oss-120b",
+        "multimodal-to-text": "gpt-4o",
+    },
+    "openai/embed": {"text-embedder": "text-embedding-ada"},
+    "facebook/asr": {"audio-to-text": "asr-wav2vec2-large-robust-ft-swbd-300h-english"},
+    "facebook/translation": {"text-to-text": "text-translation-english-spanish"},
+    "deepseek-ai/deepseek-chat": {"text-to-text": "DeepSeek-R1-0528-Qwen3-8B"},
+    "meta/Llama-3": {"text-to-text": "Llama-3_2-3B-Instruct"},
+    "meta/Llama-2": {"text-to-text": "llama2-70b-chat"},
+    "mistralai/completion": {"text-to-text": "mistral-7B-Instruct"},
+    "cohere/summarize": {"text-to-text": "cohere-summarize"},
+    "stability-ai/stable-diffusion-2": {"text-to-image": "stable-diffusion-xl"},
+    "salesforce/blip": {"image-to-text": "general-english-image-caption-blip"},
+}
 
-# Versions that samples ask for by ID.
+# Versions that samples name by ID.
 VERSIONS = {"general-image-recognition": "aa7f35c01e0642fda5cf400f543e7c40"}
 
 # Public workflows, and the models that their nodes run.
@@ -107,7 +107,7 @@ WORKFLOWS = {
 }
 
 CONCEPTS = ("people", "dog", "cat", "train", "mountain", "food")
-# An input's ID, its URL or text, and a concept that it is annotated with.
+# An input's ID, its URL or text, and its annotated concept.
 INPUTS = (
     ("metro-north", "https://samples.clarifai.com/metro-north.jpg", "train"),
     ("family", "https://samples.clarifai.com/family-people.jpg", "people"),
@@ -132,8 +132,8 @@ def planted() -> tuple[Store, Keys]:
     return store, keys
 
 
-def _add(store: Store, path: Path, *items: Any) -> None:
-    resources.add(store, auth.Caller(path[1] if path[1:] else "", None), path, items)
+def _add(store: Store, path: Path, *items: Any) -> list[Any]:
+    return resources.add(store, auth.Caller(path[1] if path[1:] else "", None), path, items)
 
 
 def _app(store: Store, user_id: str, app_id: str, visibility: Any = None) -> Path:
@@ -149,11 +149,9 @@ def _fill(store: Store, app: Path) -> None:
     concepts = [resources_pb2.Concept(id=name, name=name, language="en") for name in CONCEPTS]
     _add(store, (*app, "concepts"), *concepts)
     for input_id, content, concept in INPUTS:
-        item = resources_pb2.Input(id=input_id)
-        if content.startswith("https:"):
-            item.data.image.url = content
-        else:
-            item.data.text.raw = content
+        is_url = content.startswith("https:")
+        data = {"image": {"url": content}} if is_url else {"text": {"raw": content}}
+        item = resources_pb2.Input(id=input_id, data=data)
         annotation = resources_pb2.Annotation(id=f"{input_id}-{concept}", input_id=input_id)
         annotation.data.concepts.add(id=concept, name=concept, value=1.0)
         _add(store, (*app, "inputs"), item)
@@ -163,43 +161,41 @@ def _fill(store: Store, app: Path) -> None:
     _add_workflow(store, app, "pets-workflow", "pets")
 
 
-def _visibility(store: Store, app: Path) -> Any:
-    return store.get(app[:3], app[3]).visibility
-
-
 def _add_model(store: Store, app: Path, model_id: str, kind: str, concepts: Any = ()) -> None:
-    visibility = _visibility(store, app)
+    visibility = store.get(app[:3], app[3]).visibility
     model = resources_pb2.Model(
         id=model_id, name=model_id, model_type_id=kind, visibility=visibility
     )
     version = resources_pb2.ModelVersion(id=VERSIONS.get(model_id, ""), visibility=visibility)
     version.output_info.data.concepts.extend(concepts)
-    path = (*app, "models", model_id, "versions")
-    _add(store, path, version)
-    model.model_version.CopyFrom(store.items(path)[-1])
+    signatures.describe(model, version)
+    [added] = _add(store, (*app, "models", model_id, "versions"), version)
+    model.model_version.CopyFrom(added)
     _add(store, (*app, "models"), model)
 
 
 def _add_workflow(store: Store, app: Path, workflow_id: str, *models: str) -> None:
-    workflow = resources_pb2.Workflow(id=workflow_id, visibility=_visibility(store, app))
+    visibility = store.get(app[:3], app[3]).visibility
+    workflow = resources_pb2.Workflow(id=workflow_id, visibility=visibility)
     for model_id in models:
         workflow.nodes.add(id=model_id).model.CopyFrom(store.get((*app, "models"), model_id))
-    path = (*app, "workflows", workflow_id, "versions")
-    _add(store, path, resources_pb2.WorkflowVersion(workflow_id=workflow_id))
-    workflow.version.CopyFrom(store.items(path)[-1])
+    version = resources_pb2.WorkflowVersion(workflow_id=workflow_id)
+    [added] = _add(store, (*app, "workflows", workflow_id, "versions"), version)
+    workflow.version.CopyFrom(added)
     _add(store, (*app, "workflows"), workflow)
 
 
 def _add_catalogue(store: Store) -> None:
-    for address, kind in CATALOGUE:
-        user_id, app_id, model_id = address.split("/")
+    for place, models in CATALOGUE.items():
+        user_id, app_id = place.split("/")
         if store.get(USERS, user_id) is None:
             _add(store, USERS, resources_pb2.User(id=user_id, first_name=user_id.capitalize()))
-        if store.get(user_path(user_id, "apps"), app_id) is None:
-            _app(store, user_id, app_id, PUBLIC)
-        _add_model(store, app_path(user_id, app_id), model_id, kind)
-    for workflow_id, models in WORKFLOWS.items():
-        _add_workflow(store, app_path("clarifai", "main"), workflow_id, *models)
+        app = _app(store, user_id, app_id, PUBLIC)
+        for kind, model_ids in models.items():
+            for model_id in model_ids.split():
+                _add_model(store, app, model_id, kind)
+    for workflow_id, models_of_nodes in WORKFLOWS.items():
+        _add_workflow(store, app_path("clarifai", "main"), workflow_id, *models_of_nodes)
 
 
 def _add_keys(store: Store, keys: Keys) -> None:

@@ -1,7 +1,7 @@
-"""What the sandbox keeps: users, apps, keys and everything in them, in memory.
+"""The sandbox's state: users, apps, keys and everything in them, in memory.
 
-A resource lives where its REST address says: the collection `("users", "alice", "apps", "main",
-"inputs")` maps IDs to messages. One rule thus serves every kind of resource that Clarifai has.
+A resource lives at its REST path: the collection `("users", "alice", "apps", "main",
+"inputs")` maps IDs to messages. So one rule serves every kind of Clarifai resource.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Path = tuple[str, ...]
-"""Where a collection is; an empty segment stands for any."""
+"""The path of a collection; an empty segment stands for any."""
 
 USERS: Path = ("users",)
 
@@ -42,11 +42,11 @@ class Store:
         return self._collections.get(path, {}).get(item_id)
 
     def put(self, path: Path, item_id: str, item: Any) -> None:
-        """Keep an item under an ID, in place of one that is there."""
+        """Store an item under an ID, replacing an existing one."""
         self._collections.setdefault(path, {})[item_id] = item
 
     def collections(self, pattern: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Find the collections that a path stands for."""
+        """Find the collections that match a path."""
         if "" not in pattern:
             yield pattern, self._collections.get(pattern, {})
             return
@@ -57,19 +57,18 @@ class Store:
                 yield path, items
 
     def items(self, pattern: Path) -> list[Any]:
-        """List the items of every collection that a path stands for."""
+        """List the items of every collection that matches a path."""
         return [item for _, items in self.collections(pattern) for item in items.values()]
 
-    def delete(self, path: Path, item_id: str) -> bool:
-        """Forget an item and all that lives below it; tell whether there was one."""
-        found = self._collections.get(path, {}).pop(item_id, None)
+    def delete(self, path: Path, item_id: str) -> None:
+        """Delete an item and everything below it; tell whether there was one."""
+        self._collections.get(path, {}).pop(item_id, None)
         below = (*path, item_id)
         for other in [p for p in self._collections if p[: len(below)] == below]:
             del self._collections[other]
-        return found is not None
 
     def key(self, secret: str) -> tuple[str, Any] | None:
-        """Find whose key a secret is."""
+        """Find a key and its owner by the secret."""
         for user_id in self._collections[USERS]:
             if (key := self.get(user_path(user_id, "keys"), secret)) is not None:
                 return user_id, key
@@ -81,5 +80,5 @@ class Store:
         return app is not None and app.visibility.gettable == resources_pb2.Visibility.PUBLIC
 
     def acts_for(self, caller: str, user_id: str) -> bool:
-        """Whether a user is another one, or of the organisation that the other one is."""
+        """Whether a user is another one, or a member of that organisation."""
         return caller == user_id or caller in self.members.get(user_id, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -39,7 +40,7 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
-PATIENCE = 40_000  # ms, for what takes a kernel's start; all is waited for, nothing slept
+PATIENCE = 180_000  # ms, for a kernel's start on a machine that does much else; all is waited for, nothing slept
 
 
 class Jupyter:
@@ -78,13 +79,25 @@ class Jupyter:
         file.write_text(json.dumps(values))
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports for servers that are told theirs.
+
+    Of those that the system hands out, another program may get one before the server has it.
+    """
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            ports.add(port)
+    return [*ports]
+
+
 @contextmanager
 def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
     """Run a server whose kernels take `base` for Clarifai's API."""
     (root / "work").mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     running = Jupyter(f"http://127.0.0.1:{port}", root)
     for plugin, values in SETTINGS.items():
         running.setting(plugin, values)
@@ -123,22 +136,32 @@ def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
         ) as process,
     ):
         try:
-            _await(running.url, process)
+            await_server(f"{running.url}/api/status", process)
             yield running
         finally:
-            process.terminate()
+            end(process)
 
 
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server; some that are told to stop while pages are open wait for good."""
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def await_server(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until `process` answers at `url`."""
+    deadline = time.monotonic() + PATIENCE / 1000
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            urllib.request.urlopen(f"{url}/api/status").close()
+            urllib.request.urlopen(url).close()
         except urllib.error.URLError:
             time.sleep(0.1)  # between two questions, not instead of one
         else:
             return
-    raise RuntimeError("The Jupyter server did not start.")
+    raise RuntimeError("The server did not start.")
 
 
 class Opened:
@@ -158,10 +181,18 @@ class Opened:
         self.page = page
         self.file = file
         page.set_default_timeout(PATIENCE)
+        self._wait_on(page)
         page.goto(url)
         idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
         page.wait_for_selector(idle, state="attached")
         self._await_kernel(re.split("/lab|/notebooks", url)[0])
+
+    @staticmethod
+    def _wait_on(page: Page) -> None:
+        """Have the page go on with what is slow to load: where documents are shared, it asks."""
+        slow = page.get_by_role("dialog").filter(has_text="is taking some time to load")
+        goes_on = slow.get_by_role("button", name="Continue waiting")
+        page.add_locator_handler(slow, lambda _: goes_on.click())
 
     def _await_kernel(self, server: str) -> None:
         """Wait until the notebook's kernel is idle and the page is connected to it."""
@@ -191,9 +222,10 @@ class Opened:
             cell.locator(".cm-content").click()
             self.page.keyboard.press("Control+Enter")
             with suppress(AssertionError):
-                expect(prompt).not_to_have_text(before, timeout=3000)
-                expect(prompt).to_have_text(ran, timeout=10_000)
+                expect(prompt).not_to_have_text(before, timeout=10_000)
+                expect(prompt).to_have_text(ran, timeout=60_000)
                 return
+        raise TimeoutError("The cell did not run.")
 
     def output(self, number: int = 1) -> Locator:
         """What a cell has put out."""
@@ -220,11 +252,14 @@ class Opened:
         """The notebook's file, saved now."""
         before = self.file.stat().st_mtime_ns
         self.page.locator(".jp-CodeCell").first.click(position={"x": 5, "y": 5})
-        deadline = time.monotonic() + 30
-        while self.file.stat().st_mtime_ns == before and time.monotonic() < deadline:
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            text = self.file.read_text()
+            if self.file.stat().st_mtime_ns != before and text.endswith("}\n"):
+                return text  # else it is being written
             self.page.keyboard.press("Control+s")
             self.page.wait_for_timeout(100)
-        return self.file.read_text()
+        raise TimeoutError("The notebook was not saved.")
 
 
 def visible(words: str) -> re.Pattern[str]:

@@ -7,6 +7,7 @@ import json
 import nbformat
 from axe_core_python.sync_playwright import Axe
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2
+from playwright.sync_api import expect
 
 from clarifai_magic import Credentials, connect
 from clarifai_magic.sandbox import Sandbox
@@ -36,6 +37,25 @@ def test_a_pat_signs_in_and_owner_and_app_are_chosen(open_notebook, front_end, s
     keyless(page.saved(), sandbox.keys.pat)
 
 
+def test_the_host_is_named_before_a_key_is_typed_unless_it_is_clarifais_own(open_notebook, sandbox):
+    page = open_notebook(SHOW)
+    page.run()
+    page.form.get_by_text(f"Signs in to {sandbox.base.removeprefix('http://')}").wait_for()
+    page.form.get_by_text("Advanced").click()
+    base, place = page.field("API base URL"), page.form.locator(".clarifai-place")
+    for typed, said in {
+        "https://api.clarifai.com": "",
+        "api.clarifai.com:443": "",
+        "private.example.com:8443": "Signs in to private.example.com:8443",
+        "http://localhost:8080": "Signs in to localhost:8080",
+        "http://private.example.com": "Signs in to private.example.com, not encrypted: the key "
+        "can be read on the way",
+        "https://": "",
+    }.items():
+        base.fill(typed)
+        expect(place).to_have_text(said)
+
+
 def test_an_api_key_needs_no_choice(open_notebook, sandbox):
     page = open_notebook(SHOW, MODELS)
     page.run()
@@ -56,7 +76,7 @@ def test_no_phase_leaves_the_key_in_the_saved_notebook(open_notebook, front_end,
     page.says("p|r|e|f|i|l|l|e|d")
     keyless(page.saved().replace("|", ""), sandbox.keys.pat)
     page.sign_in(sandbox.keys.revoked_key)
-    page.form.get_by_text("knows no such key").wait_for()
+    page.form.get_by_text("does not know this key").wait_for()
     page.run(2)
     keyless(page.saved().replace("|", ""), sandbox.keys.revoked_key)
     page.sign_in(sandbox.keys.other_pat)
@@ -153,6 +173,63 @@ def test_the_keyboard_is_enough(open_notebook, front_end, sandbox):
     page.says("app recipes")
 
 
+MOVING = """form => [...form.querySelectorAll("*")].some((each) => {
+    const { animationName, transitionDuration } = getComputedStyle(each);
+    return animationName !== "none" || transitionDuration !== "0s";
+})"""
+INSIDE = "form => form.scrollWidth <= form.clientWidth"
+
+
+def test_a_line_that_sets_the_key_is_understood_and_a_password_manager_may_fill_the_field(
+    open_notebook, sandbox
+):
+    page = open_notebook(SHOW)
+    page.run()
+    key = page.field("PAT or API key")
+    assert key.get_attribute("autocomplete") == "current-password"
+    assert key.evaluate("field => field.form") is None  # which it would be offered to be saved with
+    page.sign_in("two words")
+    page.form.get_by_text("Character 4 of the key is a space").wait_for()
+    assert key.input_value() == ""
+    page.sign_in(f'export CLARIFAI_PAT="{sandbox.keys.other_pat}"')
+    page.says("Signed in as bob")
+
+
+def test_the_form_fits_however_it_is_looked_at(open_notebook):
+    page = open_notebook(SHOW)
+    tab = page.page
+    page.run()
+    page.form.get_by_text("Advanced").click()
+    assert not page.form.evaluate(MOVING)
+    for width in (600, 400, 320):  # 1,200 and less at 200 %
+        tab.set_viewport_size({"width": width, "height": 900})
+        assert page.form.evaluate(INSIDE)
+    tab.set_viewport_size({"width": 1200, "height": 900})
+    tab.evaluate("document.documentElement.dir = 'rtl'")
+    card, form = page.form.locator(".clarifai-card").bounding_box(), page.form.bounding_box()
+    assert card["x"] + card["width"] > form["x"] + form["width"] - 10
+    label, key = page.form.get_by_text("PAT or API key"), page.field("PAT or API key")
+    assert label.bounding_box()["x"] < key.bounding_box()["x"]
+    tab.emulate_media(forced_colors="active")
+    page.button("Show key").click()
+    for name in ("Show key", "Sign in"):
+        colours = "each => [getComputedStyle(each).color, getComputedStyle(each).backgroundColor]"
+        assert page.button(name).evaluate(colours) == highlighted(tab)
+
+
+def highlighted(tab) -> list[str]:
+    """The system's colours of what is chosen."""
+    return tab.evaluate(
+        """() => {
+            const probe = document.body.appendChild(document.createElement("p"));
+            probe.style = "forced-color-adjust: none; color: HighlightText; background: Highlight";
+            const { color, backgroundColor } = getComputedStyle(probe);
+            probe.remove();
+            return [color, backgroundColor];
+        }"""
+    )
+
+
 def test_nothing_serious_is_found_by_axe(open_notebook, sandbox):
     axe = Axe()
     page = open_notebook(SHOW)
@@ -166,7 +243,7 @@ def test_nothing_serious_is_found_by_axe(open_notebook, sandbox):
     page.form.get_by_text("Advanced").click()
     assert serious() == []
     page.sign_in(sandbox.keys.revoked_key)
-    page.form.get_by_text("knows no such key").wait_for()
+    page.form.get_by_text("does not know this key").wait_for()
     assert serious() == []
     page.sign_in(sandbox.keys.carol_pat)
     page.form.get_by_text("there are more").wait_for()

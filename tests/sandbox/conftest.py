@@ -8,7 +8,7 @@ import pytest
 from clarifai_grpc.channel.clarifai_channel import ClarifaiChannel
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
 
-from clarifai_magic import scopes
+from clarifai_magic.api import scopes
 from clarifai_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:

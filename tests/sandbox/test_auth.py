@@ -7,12 +7,14 @@ import time
 import pytest
 from clarifai_grpc.grpc.api.status import status_code_pb2 as codes
 
-from clarifai_magic import scopes
-from clarifai_magic.scopes import Auth
+from clarifai_magic.api import scopes
+from clarifai_magic.api.scopes import Auth
 
 PREDICT = {"model_id": "general-image-recognition"}
 
 
+@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("method", list(scopes.methods()))
 def test_every_method_demands_its_kind_of_key(method: str, with_header, alice, app_key):
     auth = scopes.requirement(method).auth
@@ -110,6 +112,16 @@ def test_a_public_app_is_for_reading_and_predicting(alice, text):
         status = alice(method, "clarifai/main", **fields).status
         assert status.code == codes.CONN_INSUFFICIENT_SCOPES
     assert alice.code("PostApps", "clarifai", apps=[{"id": "x"}]) == codes.CONN_DOES_NOT_EXIST
+
+
+@pytest.mark.parametrize("method", ["PostModelOutputs", "GenerateModelOutputs", "GetModel"])
+def test_a_public_model_is_not_there_by_ones_own_ids(alice, app_key, text, method):
+    inputs = {} if method == "GetModel" else {"inputs": [text("hello")]}
+    for caller in (alice, app_key):
+        status = caller(method, "alice/main", **PREDICT, **inputs).status
+        assert status.code == codes.CONN_DOES_NOT_EXIST
+        assert PREDICT["model_id"] in status.details
+    assert alice.code(method, "clarifai/main", **PREDICT, **inputs) == codes.SUCCESS
 
 
 def test_a_member_acts_for_the_organisation(alice, bob):

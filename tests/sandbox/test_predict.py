@@ -61,7 +61,7 @@ def test_bytes_are_described_by_what_can_be_read_off_them(predict, start: bytes,
     [response] = predict(CLASSIFIER, image(base64=content))
     names = list(concepts(response))
     assert names[:2] == [kind, f"{len(content)} bytes"]
-    assert not response.outputs[0].input.data.image.base64
+    assert response.outputs[0].input.data.image.base64 == b"true"  # that there were some
 
 
 def test_a_sample_chooses_among_concepts(predict, text):
@@ -141,3 +141,11 @@ def test_an_input_of_the_app_is_predicted_by_its_id(predict):
 def test_inputs_that_make_no_sense_are_refused(predict, inputs, code: int):
     [response] = predict("alice/main/pets", *inputs)
     assert response.status.code == code
+
+
+def test_a_video_is_predicted_by_frames(predict):
+    item = resources_pb2.Input(data={"video": {"url": "https://nowhere.invalid/a-red-dog.mp4"}})
+    [response] = predict(CLASSIFIER, item)
+    [frame] = response.outputs[0].data.frames
+    assert (frame.frame_info.index, frame.data.concepts[1].name) == (0, "dog")
+    assert not response.outputs[0].data.concepts

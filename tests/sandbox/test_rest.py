@@ -9,8 +9,10 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
-from clarifai_magic.sandbox import Sandbox, rest
+from clarifai_magic.loopback import exchanges
+from clarifai_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,6 +148,14 @@ def test_head_is_get_without_a_body(ask):
     assert ask("GET", "/v2/users/me")[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/v2/users/me", "/v2/nothing", "/v2/ext/openai/v1/models"])
+def test_head_tells_how_long_the_body_would_be(sandbox, path):
+    address, key = sandbox.base + path, {"Authorization": f"Key {sandbox.keys.pat}"}
+    heads = [requests.request(verb, address, headers=key, timeout=20) for verb in ("HEAD", "GET")]
+    assert len({each.headers["Content-Length"] for each in heads}) == 1
+    assert int(heads[0].headers["Content-Length"]) == len(heads[1].content) > 0
+
+
 def test_a_body_may_come_in_chunks(http_to, sandbox):
     chunks = iter([b'{"concepts":', b'[{"id":"in-', b'chunks"}]}'])
     path = "/v2/users/me/apps/main/concepts"
@@ -181,12 +191,12 @@ def test_what_is_no_http_is_refused(raw):
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(raw):
-    announced = f"{HEAD}Content-Length: {rest.MAX_BODY + 1}\r\nExpect: 100-continue\r\n\r\n"
+    announced = f"{HEAD}Content-Length: {exchanges.MAX_BODY + 1}\r\nExpect: 100-continue\r\n\r\n"
     assert raw(f"POST /v2/users/me/apps HTTP/1.1\r\n{announced}").startswith(b"HTTP/1.1 413")
 
 
 def test_a_client_that_stops_halfway_is_not_waited_for(raw, monkeypatch):
-    monkeypatch.setattr(rest, "_PATIENCE", 0.1)
+    monkeypatch.setattr(exchanges, "_PATIENCE", 0.1)
     assert raw(f"GET /v2/users/me HTTP/1.1\r\n{HEAD}").startswith(b"HTTP/1.1 408")
     finished = f"GET /v2/auth/methods HTTP/1.1\r\n{HEAD}\r\n"
     assert raw(finished).count(b"HTTP/1.1") == 1  # an idle connection is closed without a word

@@ -1,0 +1,1 @@
+"""Many calls: in this process, in others, and on a cluster."""

@@ -1,0 +1,123 @@
+"""The items of a map, taken as they come: it keeps only those without an answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sized
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from clarifai_magic.bulk.batching import type_name
+from clarifai_magic.errors import ItemsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Items:
+    """An iterable of any length, numbered; taken items without an answer can be taken again.
+
+    An interrupt may come between any two Python steps. So an item goes from the iterable into
+    storage in atomic C steps, or in steps that may run twice.
+
+    Parameters
+    ----------
+    items : iterable
+        Read once, in the caller's thread, only on demand.
+
+    Attributes
+    ----------
+    taken : int
+        The number of items so far.
+    broken : BaseException or None
+        What the iterable raised instead of its next item; none is taken after that.
+    """
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._total = len(items) if isinstance(items, Sized) else None
+        self._coming = enumerate(items)
+        self._arrived: deque[tuple[int, Any]] = deque()
+        self._kept: dict[int, Any] = {}
+        self.taken = 0
+        self.broken: BaseException | None = None
+
+    def __len__(self) -> int:
+        """The number of items, or of those so far if the iterable does not say."""
+        return max(self._total or 0, self.taken + bool(self.broken))
+
+    @property
+    def total(self) -> int | None:
+        """The final number of items; None if not yet known."""
+        return None if self._total is None or self.broken else len(self)
+
+    def first(self) -> list[Any]:
+        """The first item, which can still be taken; none if there is none."""
+        self._receive()
+        return [item for _, item in self._arrived]
+
+    def check(self, total: int | None, kind: str, name: str) -> None:
+        """Check whether they may be the items of a saved map, as far as that shows at once.
+
+        Raises
+        ------
+        ItemsError
+            If they are not.
+        """
+        if total is not None and self._total not in {None, total}:
+            raise other_length(len(self), total)
+        if [type_name(item) for item in self.first()] not in ([], [kind]):
+            raise ItemsError(
+                f"The type of these items differs from those in {name}.",
+                "Pass the same items in the same order.",
+            )
+
+    def every(self) -> Iterator[tuple[int, Any]]:
+        """All remaining items with their indices: first those taken before, then the rest.
+
+        The iterable's exceptions pass through.
+        """
+        for index in sorted(self._kept):
+            if index in self._kept:
+                yield index, self._kept[index]
+        while self._receive():
+            index, item = self._arrived[0]
+            self._kept[index] = item
+            self.taken = index + 1
+            self._arrived.popleft()
+            yield index, item
+        if not self.broken:  # or a generator that has raised ends here, without its further items
+            self._total = self.taken
+
+    def _receive(self) -> bool:
+        if self._arrived or self.broken:  # what has raised may have skipped an item
+            return bool(self._arrived)
+        try:
+            self._arrived.extend(islice(self._coming, 1))
+        except BaseException as error:
+            # An interrupt ends a generator only if it comes in the generator's own frame.
+            own = error.__traceback__ and error.__traceback__.tb_next
+            if own or isinstance(error, Exception):
+                self.broken = error
+            raise
+        return bool(self._arrived)
+
+    def kept(self, index: int) -> Any:
+        """A taken item without an answer."""
+        return self._kept[index]
+
+    def answered(self, index: int) -> None:
+        """Release an item."""
+        self._kept.pop(index, None)
+
+    @property
+    def over(self) -> bool:
+        """Whether all have been taken."""
+        return not self.broken and self.taken == self._total and not self._arrived
+
+
+def other_length(count: int, total: int) -> ItemsError:
+    """The error for continuing a map with more or fewer items than it has."""
+    return ItemsError(
+        f"These are {count:,} items, and the map is of {total:,}.",
+        "Pass the same items in the same order.",
+    )

@@ -1,0 +1,415 @@
+"""One method called for many items at once: `Session.map` and `Session.amap`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clarifai_magic.bulk import engines
+from clarifai_magic.bulk.awaiting import Repeatable
+from clarifai_magic.bulk.batching import Plan, type_name
+from clarifai_magic.bulk.calls import MapSession, Send, Tally
+from clarifai_magic.bulk.frames import frame_of, items_of
+from clarifai_magic.bulk.in_process import TICK
+from clarifai_magic.bulk.items import Items, other_length
+from clarifai_magic.bulk.progress import Look, bar
+from clarifai_magic.bulk.saved import SavedMap
+from clarifai_magic.bulk.store import Store
+from clarifai_magic.client.internals import internals
+from clarifai_magic.errors import CallError, ClarifaiMagicError, ItemsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from google.protobuf.message import Message
+
+    from clarifai_magic.bulk.batching import Batch
+
+_log = logging.getLogger(__name__)
+
+
+def begun(  # noqa: PLR0913 - one map's parts
+    session: MapSession,
+    method: str,
+    items: Iterable[Any],
+    *,
+    request: Message | None,
+    batch: int,
+    save: str | Path | None,
+    **limits: Any,
+) -> Answers:
+    """The Answers of a new map, all still missing; see `Session.map`."""
+    internals(session).require_open()
+    items, kind = items_of(items)
+    coming = Items(items)
+    kind = kind or next(map(type_name, coming.first()), "")
+    answers = Answers(session, Plan(method, kind, request, batch), coming, **limits)
+    return answers if save is None else answers.save(save)
+
+
+def resumed(
+    session: MapSession, path: str | Path, items: Iterable[Any] | None, **limits: Any
+) -> Answers:
+    """The Answers of a saved map; see `Session.resume`."""
+    internals(session).require_open()
+    file = SavedMap(Path(path))
+    plan = Plan.of(file.about)
+    coming = Items(() if items is None else items_of(items)[0])
+    if items is not None:
+        coming.check(file.about.total, plan.kind, file.path.name)
+    answers = Answers(session, plan, coming, **limits)
+    answers.attach(file)
+    return answers
+
+
+class Answers(Sequence[Any], Repeatable["Answers"]):
+    """A method's answers to many items, in the items' order.
+
+    An item without an answer has None. ``resume()``, or awaiting it again, continues with those.
+
+    Parameters
+    ----------
+    session : Session
+        The session of the calls.
+    plan : Plan
+        How items become requests.
+    items : Items
+        Taken as they come.
+    in_flight : int
+        The most concurrent calls.
+    timeout : float or None
+        Seconds for each call, its retries included.
+    progress : bool
+        Whether to show a progress bar.
+    client : distributed.Client, pyspark.sql.SparkSession or module ray, optional
+        The cluster that makes the calls.
+    insecure : bool
+        Whether a key may go to it unencrypted.
+    scopes, expires
+        Of the API key that is made for its workers.
+
+    Attributes
+    ----------
+    failures : dict of int to ClarifaiMagicError
+        The error of each item that was refused or got no answer, by its index.
+    retried : int
+        Calls that were retried after throttling or an outage.
+    """
+
+    def __init__(  # noqa: PLR0913 - one map's parts
+        self,
+        session: MapSession,
+        plan: Plan,
+        items: Items,
+        *,
+        in_flight: int,
+        timeout: float | None,
+        progress: bool,
+        client: Any = None,
+        insecure: bool = False,
+        scopes: Iterable[str] | None = None,
+        expires: float | None = None,
+    ) -> None:
+        if not isinstance(in_flight, int) or in_flight < 1:
+            raise ItemsError("in_flight= is the number of concurrent calls.", "Pass 1 or more.")
+        super().__init__()
+        self.plan = plan
+        self._items = items
+        self._send = Send(session, self.plan.method, in_flight, timeout)
+        self._progress = progress
+        terms = engines.Terms(insecure, scopes if scopes is None else tuple(scopes), expires)
+        terms.check(client, plan.method, plan.request, session)
+        self._engine = partial(engines.engine_for, client, session, terms)
+        self._by = ""
+        key = internals(session).found.credentials.key
+        self._store = Store(self.plan.answer_class.FromString, key)
+        self._begun: set[int] = set()  # by an ended process, which may have carried it out
+        self._length = 0  # of a map that another process started
+        self._arrived: deque[tuple[Batch, Any]] = deque()
+        self.failures: dict[int, ClarifaiMagicError] = {}
+        self.retried = 0
+
+    def save(self, path: str | Path) -> Answers:
+        """Write the answers to a file: the current ones, and from then on new ones as they arrive.
+
+        `Session.resume` continues from it, even in another process. Only its owner can read the
+        file; it has the answers, what all requests have in common, and hashes of the items: no
+        items, and never the key.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of a new file.
+
+        Returns
+        -------
+        Answers
+            These.
+
+        Raises
+        ------
+        ItemsError
+            If the file exists, or the answers are keys.
+        CallError
+            If it cannot be written.
+        """
+        if self.plan.answers_with_keys:
+            raise ItemsError(
+                f"{self.plan.method} returns keys, which are not written to a file.",
+                "Omit save=.",
+            )
+        if self._store.file is not None:
+            raise ItemsError(f"These are saved in {self._store.file.path}.", "Copy that file.")
+        self._store.save(SavedMap(Path(path), self.plan.about(self._items.total)))
+        self._finish_file()
+        return self
+
+    def attach(self, file: SavedMap) -> None:
+        """Read the answers in an existing file, and write new ones to it."""
+        self._store.save(file)
+        self._begun = set(file.numbers(answered=False))
+        self._length = file.length()
+        file.unlock()
+
+    def _finish_file(self) -> None:
+        """Leave the file complete and unlocked until there is more to write."""
+        file = self._store.file
+        if file is not None:
+            if self._items.over and file.about.total != len(self._items):
+                file.end(len(self._items))
+            file.unlock()
+
+    def __len__(self) -> int:
+        return max(len(self._items), self._length)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        return self._store.get(range(len(self))[index])
+
+    @property
+    def left(self) -> list[int]:
+        """The indices of the items without an answer, including failed ones."""
+        return [index for index in range(len(self)) if index not in self._store]
+
+    def to_frame(self) -> Any:
+        """The answers as a table, with a row for each concept of an item.
+
+        An item without one has a row, too, with its text or its error. The columns are ``index``,
+        ``concept_id``, ``name``, ``score``, ``text`` and ``error``.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        CallError
+            If pandas is not installed.
+        """
+        return frame_of(self, self.failures)
+
+    def resume(self) -> Answers:
+        """Call for the remaining items, and wait; an interrupt ends that without an error."""
+        try:
+            engine = self._engine()
+            self._by = engine.tally.by
+            self._make_ready()
+            with self._told(), self._shown(engine.tally) as tick:
+                engine.run(self._batches(), self._send, self._deliver, tick)
+        except KeyboardInterrupt:
+            pass
+        return self
+
+    def _make_ready(self) -> None:
+        """Refuse what cannot begin, before it does."""
+        internals(self._send.session).require_open()
+        if self._store.file:
+            self._store.file.lock()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """An early end of a map becomes the failure of all remaining items.
+
+        Items that do not fit the file are refused, as the call is that brings them.
+        """
+        try:
+            yield
+        except ItemsError:
+            raise
+        except ClarifaiMagicError as reason:
+            if not self.left:  # nobody would be told
+                raise
+            self._stop(reason)
+
+    def _stop(self, reason: ClarifaiMagicError) -> None:
+        """Tell every item without an answer why there is none."""
+        for index in self.left:
+            if index not in self.failures or not self.failures[index].maybe_done:
+                self.failures[index] = reason
+
+    async def _awaited(self) -> Answers:
+        tally, batches = Tally(), self._batches()
+
+        async def following() -> Batch | None:
+            return next(batches, None)
+
+        self._make_ready()
+        with self._told(), self._shown(tally) as tick:
+            sending = asyncio.ensure_future(self._send.sending(following, self._deliver, tally))
+            try:
+                while not sending.done():
+                    await asyncio.wait([sending], timeout=TICK)
+                    tick()
+            finally:
+                sending.cancel()
+                await asyncio.wait([sending])
+            sending.result()
+        return self
+
+    def _batches(self) -> Iterator[Batch]:
+        """Requests for the remaining items, made on demand."""
+        noted = self._store.file is not None and not self._send.safe
+        try:
+            for batch in self.plan.batches(self._unanswered(), self._refuse):
+                if noted:  # otherwise it would be lost if this process is killed
+                    self._store.begin({each: self._items.kept(each) for each in batch.indices})
+                yield batch
+        except Exception:
+            if not self._items.broken:  # by any exception from the iterable
+                raise
+
+    def _unanswered(self) -> Iterator[tuple[int, Any]]:
+        """The items that are left; of those that a file has an answer to, it is checked."""
+        for index, item in self._items.every():
+            if index in self._store:
+                self._store.check(index, item)
+                self._items.answered(index)
+            elif index in self._begun:
+                self._refuse(index, _perhaps())
+            else:
+                yield index, item
+        if self._items.over and len(self._items) < self._length:
+            raise other_length(len(self._items), self._length)
+
+    def _refuse(self, index: int, error: ClarifaiMagicError) -> None:
+        self.failures[index] = error
+
+    def _deliver(self, batch: Batch, outcome: Any) -> None:
+        """Receive a request's outcome, in any thread: an atomic step."""
+        self._arrived.append((batch, outcome))
+
+    def _settle(self) -> None:
+        """Store what has arrived. An interrupt in the middle loses nothing: it runs again."""
+        while self._arrived:
+            self.take(*self._arrived[0])
+            self._arrived.popleft()
+
+    def take(self, batch: Batch, outcome: Any) -> None:
+        """Store a request's outcome: a response, or the error instead."""
+        for index, answer in self.plan.answers(batch, outcome):
+            if isinstance(answer, ClarifaiMagicError):
+                self.failures[index] = answer
+                if not answer.maybe_done:
+                    self._store.refuse(index)
+                continue
+            if index not in self._store:  # or it is delivered for the second time
+                self._store.put(index, answer, self._items.kept(index))
+            self._items.answered(index)
+            self.failures.pop(index, None)
+
+    @contextmanager
+    def _shown(self, tally: Tally) -> Iterator[Callable[[], None]]:
+        """Store outcomes and show progress for the block; yields the function for one step."""
+        _log.debug("map of %s: %d items answered", self.plan.method, len(self._store))
+        before = self.retried
+
+        def look() -> Look:
+            counts = {
+                "in flight": tally.in_flight,
+                "retried": self.retried,
+                "failed": len(self.failures),
+                "waiting": tally.waiting_for,
+            }
+            return Look(len(self._store), self._items.total, counts)
+
+        def settle() -> None:
+            self._settle()
+            self.retried = before + tally.retried
+
+        # All forks share tqdm's lock, and an ended one may hold it.
+        by = f" by an {tally.by}" if tally.by else ""
+        shown = bar(self.plan.method + by, look) if self._progress else nullcontext(lambda: None)
+        try:
+            with shown as show:
+
+                def tick() -> None:
+                    settle()
+                    self._store.write(due=False)
+                    show()
+
+                try:
+                    yield tick
+                finally:
+                    settle()
+        finally:
+            if broken := self._items.broken:
+                self._refuse(self._items.taken, _broken(broken))
+            self._begun.clear()
+            try:
+                self._store.write()
+            finally:
+                _to_the_end(self._finish_file)
+
+    def __repr__(self) -> str:
+        done = len(self._store)
+        words = [f"{done:,} of {len(self):,} answered by {self.plan.method}"]
+        if self._by:
+            words.append(f"called with an {self._by}")
+        if self.failures:
+            index = min(self.failures)
+            words.append(
+                f"{len(self.failures):,} failed (item {index}: {self.failures[index].message})"
+            )
+        if untried := len(self) - done - len(self.failures):
+            words.append(f"{untried:,} not tried")
+        if self.retried:
+            words.append(f"{self.retried:,} calls retried")
+        if done < len(self) or not self._items.over:
+            words.append(".resume() continues")
+        return f"<{'; '.join(words)}>"
+
+
+def _to_the_end(step: Callable[[], None]) -> None:
+    """Do what may be done twice, in spite of interrupts; they are raised after it."""
+    interrupt = None
+    while True:
+        try:
+            step()
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt:
+        raise interrupt
+
+
+def _perhaps() -> CallError:
+    error = CallError(
+        "The process ended before the answer came; the call may have been carried out.",
+        "Check whether it was; resume() retries it.",
+    )
+    error.maybe_done = True
+    return error
+
+
+def _broken(error: BaseException) -> ItemsError:
+    return ItemsError(
+        f"The items end here: {type(error).__name__} was raised.",
+        "Fix that, and map the rest; of a list, an interrupt ends nothing.",
+    )

@@ -1,0 +1,47 @@
+"""The progress bar of a map."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Look(NamedTuple):
+    """The progress of a map.
+
+    Attributes
+    ----------
+    done : int
+        Items with an answer.
+    total : int or None
+        All items; None if not yet known, and then the bar shows no time left.
+    counts : dict of str to (int or str)
+        What else to show, by name, if it is not zero or empty.
+    """
+
+    done: int
+    total: int | None
+    counts: dict[str, Any]
+
+
+@contextmanager
+def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
+    """Show a bar with rate and time left, for the block; yields the function that updates it."""
+    from tqdm.auto import tqdm
+
+    now = look()
+    shown = tqdm(total=now.total, initial=now.done, desc=title)
+
+    def show() -> None:
+        now = look()
+        shown.n, shown.total = now.done, now.total
+        shown.set_postfix({name: count for name, count in now.counts.items() if count})
+
+    with shown:
+        try:
+            yield show
+        finally:
+            show()

@@ -1,0 +1,1 @@
+"""A key and what belongs to it, and the sources of keys."""

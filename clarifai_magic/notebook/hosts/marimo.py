@@ -1,0 +1,78 @@
+"""marimo's notebooks: in its editor, as an app, and run as scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from clarifai_magic import marimo, viewers
+from clarifai_magic.credentials.secret import Secret
+from clarifai_magic.notebook.hosts.base import Asks, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Script(Host):
+    """A notebook that runs as a script, or is tested: nobody sees its outputs."""
+
+    name = "marimo, as a script"
+    instead = "Set CLARIFAI_PAT in the environment and call clarifai_magic.connect()."
+
+
+class Notebook(Script):
+    """A notebook on a page: in the editor or as an app."""
+
+    name = "marimo"
+    asks = Asks.FORM
+    instead = "To sign in to Clarifai, set CLARIFAI_PAT in marimo's environment."
+    replaces_outputs = False
+    reactive = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.viewer = viewers.current()
+
+    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any], display_id: str) -> None:
+        """Nothing: the form is an element, which marimo shows."""
+
+    def replace(
+        self, data: Mapping[str, Any], metadata: Mapping[str, Any], display_id: str
+    ) -> None:
+        """Nothing: what a form leaves is drawn by its own view."""
+
+    def carried(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for another thread, which is this notebook's and this viewer's then."""
+        return marimo.carried(super().carried(function))
+
+    def hide_key_arriving(self, comm_id: str) -> Callable[[], None]:
+        """Where the kernel takes a command: it logs each, at DEBUG."""
+        kernel = marimo.kernel()
+        original = kernel.handle_message
+        listening = True
+
+        def handle_message(command: Any) -> Any:
+            if listening and getattr(command, "model_id", None) == comm_id:
+                _hide_key(command.message)
+            return original(command)
+
+        def undo() -> None:
+            nonlocal listening
+            listening = False
+            if vars(kernel).get("handle_message") is handle_message:
+                kernel.handle_message = original
+
+        kernel.handle_message = handle_message
+        return undo
+
+
+def _hide_key(message: Any) -> None:
+    content = getattr(message, "content", None)
+    if isinstance(content, dict) and isinstance(content.get("key"), str):
+        content["key"] = Secret(content["key"])
+
+
+def in_marimo(_shell: Any) -> Host | None:
+    """A thread with a runtime of marimo's."""
+    if marimo.runtime() is None:
+        return None
+    return Script() if marimo.kernel() is None else Notebook()

@@ -1,0 +1,403 @@
+"""The magics: their grammar and their messages; other modules do the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments
+from traitlets import Bool
+
+from clarifai_magic.client.internals import internals, summary
+from clarifai_magic.credentials import saving
+from clarifai_magic.credentials.parsing import keys_in
+from clarifai_magic.errors import BaseURLError, ExposedKeyError, NotSignedInError
+from clarifai_magic.notebook import environment, words
+from clarifai_magic.notebook.actions import ACTIONS, IDS_AND_PATHS, URLS, offered, refuse_unwanted
+from clarifai_magic.notebook.exposure import refuse_cell, refuse_key, with_body
+from clarifai_magic.notebook.names import DEFAULT_NAMES
+from clarifai_magic.notebook.samples.cells import SampleCells
+from clarifai_magic.notebook.sessions import DEFAULT, Notebook
+from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
+from clarifai_magic.redaction.guard import Guard
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from clarifai_magic.api.deployment import Deployment
+    from clarifai_magic.notebook.hosts import Host
+    from clarifai_magic.notebook.scopes_table import Table
+    from clarifai_magic.notebook.snippets.program import Program
+    from clarifai_magic.session import Session
+
+
+_USAGE = {
+    "clarifai_auth": "%clarifai_auth [login|status|use NAME|logout [NAME]|doctor|audit [PATH …]] "
+    "[--from SOURCE[:NAME]] [--user-id ID] [--app-id ID] …; %clarifai_auth help shows more.",
+    "clarifai_sample": "%%clarifai_sample [--show]",
+    "clarifai_scopes": "%clarifai_scopes [METHOD …]",
+    "clarifai_snippet": f"%clarifai_snippet {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]",
+}
+_LONGEST = 86_400  # seconds in --timeout
+
+
+def _seconds(text: str) -> float:
+    """The value of ``--timeout``."""
+    seconds = float(text)
+    if not 0 < seconds <= _LONGEST:  # which NaN is not either
+        raise ValueError
+    return seconds
+
+
+@magics_class
+class ClarifaiMagics(Magics):  # type: ignore[misc]
+    """``%clarifai_auth``, and its state for the kernel's lifetime."""
+
+    guard = Bool(True, help="Mask the key in all output.").tag(config=True)
+    warn = Bool(True, help="Warn when a call is refused because of the key.").tag(config=True)
+
+    denied: ClassVar[set[str]] = set()
+    """Secrets of a hosted notebook that its user refused; reloading does not ask again."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.notebook = Notebook(shell, warns=lambda: self.warn)
+        self.output_guard = Guard(self._host, wanted=lambda: self.guard)
+        self.samples = SampleCells(shell, lambda: self.notebook.sessions.get(self.notebook.default))
+        self.observe(lambda _change: self.output_guard.refresh(), "guard")
+
+    def _host(self) -> Host:
+        from clarifai_magic.notebook import hosts
+
+        return hosts.current(self.shell)
+
+    @no_var_expand
+    @magic_arguments()
+    @argument(
+        "action",
+        nargs="?",
+        default="login",
+        choices=[*ACTIONS],
+        metavar="ACTION",
+        help=f"{', '.join(ACTIONS)}; default login",
+    )
+    @argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="with use and logout: the session's name; logout without one ends all; with audit: "
+        "files or folders, default: the current folder",
+    )
+    @argument(
+        "--from",
+        dest="source",
+        metavar="SOURCE[:NAME]",
+        default="",
+        help="take the key from this source only: env[:VARIABLE], colab[:SECRET], kaggle[:SECRET], "
+        "config[:CONTEXT], keyring[:USER], form, prompt, var:NAME, sandbox",
+    )
+    @argument(
+        "--user-id", metavar="ID", default="", help="whose resources; default: the key's user"
+    )
+    @argument("--app-id", metavar="ID", default="", help="which app; default: the only one")
+    @argument(
+        "--base",
+        metavar="URL",
+        default="",
+        help="another deployment; default: CLARIFAI_API_BASE, then https://api.clarifai.com",
+    )
+    @argument("--root-certificates", metavar="PATH", default="", help="its CA bundle, in PEM")
+    @argument(
+        "--as",
+        dest="bound_name",
+        metavar="NAME",
+        default=DEFAULT,
+        help="bind the session to NAME and leave the other names alone",
+    )
+    @argument(
+        "--export-env",
+        action="store_true",
+        help="set CLARIFAI_PAT and so on in this process, for the SDK, the CLI and shell cells: a "
+        "token instead of the key, which works on this machine until logout",
+    )
+    @argument(
+        "--export-openai",
+        action="store_true",
+        help="set OPENAI_BASE_URL and OPENAI_API_KEY likewise, for clients of OpenAI's protocol",
+    )
+    @argument(
+        "--save",
+        choices=saving.PLACES,
+        metavar="PLACE",
+        help="save the key in the CLI's config or the system keyring, and nowhere else",
+    )
+    @argument("--fix", action="store_true", help="with audit: mask keys outside programs")
+    @argument(
+        "--no-input", action="store_true", help="never ask; raise an error if no key is found"
+    )
+    @argument("--no-verify", action="store_true", help="connect without calling the API")
+    @argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=10.0,
+        help="time limit for verification; default 10",
+    )
+    @argument(
+        "--no-retries",
+        action="store_true",
+        help="do not retry calls after throttling or an outage",
+    )
+    @argument("-h", "--help", action="store_true", help="show this, as the action help does")
+    @line_magic
+    def clarifai_auth(self, line: str) -> None:
+        """Sign this notebook in to Clarifai; the key stays out of it.
+
+        Finds a PAT or an API key, verifies it, and defines stub, metadata, userDataObject and the
+        modules that Clarifai's samples use in the notebook. No option takes the key.
+
+            %clarifai_auth               find a key where people keep it, or ask for one
+            %clarifai_auth status        who is signed in, and where the key was found
+            %clarifai_auth use NAME      switch the names to another open session
+            %clarifai_auth logout        remove the names and forget the key
+            %clarifai_auth logout NAME   the same for one of several sessions
+            %clarifai_auth doctor        a report for when signing in does not work
+            %clarifai_auth audit         search the files in this folder for keys
+
+        Without an account: %clarifai_auth --from sandbox
+        """
+        names_behind = {name: action.most for name, action in ACTIONS.items()}
+        parser = self.clarifai_auth.parser
+        refuse_key(self.shell, line, parser, IDS_AND_PATHS, URLS, names_behind)
+        arguments = _parsed(self.clarifai_auth, line)
+        if arguments.help:
+            self._help(arguments)
+            return
+        refuse_unwanted(arguments.action, [*words.parsed(words.split(line), parser)], parser)
+        getattr(self, f"_{arguments.action}")(arguments)
+
+    def _login(self, arguments: Namespace) -> None:
+        from clarifai_magic.notebook.login import Login
+
+        taken = {*DEFAULT_NAMES, *self.shell.user_ns_hidden} - {DEFAULT}
+        if not (name := words.variable(arguments.bound_name, taken)):
+            raise UsageError(
+                "--as NAME: NAME must be a variable's name, and not one that Python, IPython or "
+                "this extension uses."
+            )
+        arguments.bound_name = name
+        Login(self.notebook, arguments, self.denied).run()
+
+    def _status(self, _arguments: Namespace) -> None:
+        if not self.notebook.sessions:
+            print("Not signed in. %clarifai_auth signs in.")
+        for name, session in self.notebook.sessions.items():
+            mark = "*" if name == self.notebook.default else " "
+            print(f"{mark} {name}: {summary(session)}")
+            print(f"    base {session.base}")
+            print(f"    {environment.served(session)}")
+            found = internals(session).found
+            for passed in found.skipped:
+                print(f"    skipped {passed.place}: {passed.reason}")
+            if found.credentials.warning:
+                print(f"    {found.credentials.warning}")
+
+    def _use(self, arguments: Namespace) -> None:
+        from clarifai_magic.notebook.logout import known
+
+        name = known(arguments.names[0], self.notebook.sessions, self.notebook)
+        if replaced := self.notebook.use(name):
+            print(f"Note: replaced your own {', '.join(replaced)}.")
+        print(f"Using {summary(self.notebook.sessions[name])}")
+
+    def _logout(self, arguments: Namespace) -> None:
+        from clarifai_magic.notebook.logout import known, sign_out
+
+        # Only names: IPython keeps the values in an error's frames.
+        present = list({**self.notebook.sessions, **self.notebook.forms})
+        names = [known(name, present, self.notebook) for name in arguments.names] or present
+        for line in sign_out(self.notebook, names):
+            print(line)
+
+    def _help(self, _arguments: Namespace) -> None:
+        print(self.clarifai_auth.__doc__.removeprefix("::").strip())
+
+    @no_var_expand
+    @line_magic
+    def clarifai_login(self, line: str) -> None:
+        """A misspelling: `%clarifai_auth` signs in."""
+        refuse_key(self.shell, line, self.clarifai_auth.parser, IDS_AND_PATHS, URLS)
+        raise UsageError("%clarifai_auth signs in; %clarifai_auth help shows more.")
+
+    def _audit(self, arguments: Namespace) -> None:
+        from clarifai_magic.audit.command import parser, run
+
+        options = ["--fix"] if arguments.fix else []
+        run(parser("%clarifai_auth audit").parse_args([*options, "--", *arguments.names]), print)
+
+    def _doctor(self, arguments: Namespace) -> None:
+        from clarifai_magic.notebook.doctor import report
+
+        current = self.notebook.sessions.get(self.notebook.default)
+        session = internals(current).deployment if current else None
+        base, roots = arguments.base, arguments.root_certificates
+        # A session's CA bundle is only for the session's own base URL.
+        if session and (not base or _is_at(base, session)):
+            base, roots = session.base, roots or session.root_certificates
+        print(report(base, roots, self._host()))
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("methods", nargs="*", metavar="METHOD", help="such as PostInputs; default: all")
+    @line_magic
+    def clarifai_scopes(self, line: str) -> Table:
+        """Show what the key may do: everything, or what single methods need and whether they work.
+
+        The minimum scopes are those in the API's own descriptors; a call may need more.
+        """
+        refuse_key(self.shell, line, self.clarifai_scopes.parser)
+        arguments = _parsed(self.clarifai_scopes, line)
+        from clarifai_magic.notebook import scopes_table
+
+        identity = self._default_session("look at").identity
+        if arguments.methods:
+            return scopes_table.of_methods(arguments.methods, identity)
+        return scopes_table.of_key(identity)
+
+    def _default_session(self, purpose: str) -> Session:
+        if not self.notebook.default:
+            raise NotSignedInError(f"No open session to {purpose}.", "Run %clarifai_auth first.")
+        return self.notebook.sessions[self.notebook.default]
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("language", choices=LANGUAGES, help="of the program, or the client it uses")
+    @argument("--method", choices=METHODS, default=next(iter(METHODS)), help="what it calls")
+    @line_magic
+    def clarifai_snippet(self, line: str) -> Program:
+        """Write the session as a whole program for another client of the API.
+
+        The program reads the key from the environment and does not contain it. The cell shows it
+        if the line is its last; to keep it, use ``program = %clarifai_snippet php``.
+        """
+        refuse_key(self.shell, line, self.clarifai_snippet.parser)
+        arguments = _parsed(self.clarifai_snippet, line)
+        from clarifai_magic.notebook.snippets.program import program
+
+        session = self._default_session("write a program for")
+        return program(session, arguments.language, arguments.method)
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("--show", action="store_true", help="show the program instead of running it")
+    @cell_magic
+    def clarifai_sample(self, line: str, cell: str) -> None:
+        """Run an unchanged sample from Clarifai's documentation with this session.
+
+        The session's key, channel and IDs replace its own and its placeholders; real IDs stay.
+        """
+        __tracebackhide__ = True
+        if not cell.strip():
+            self._take_a_cell(line)
+        try:
+            refuse_key(self.shell, line, self.clarifai_sample.parser)
+            arguments = _parsed(self.clarifai_sample, line)
+        except (ExposedKeyError, UsageError):
+            from clarifai_magic.redaction.history import forget
+
+            forget(self.shell, *keys_in(cell))
+            raise
+        if arguments.show:
+            from clarifai_magic.notebook.samples.run import show
+
+            session = self.notebook.sessions.get(self.notebook.default)
+            print(show(self.shell, cell, session), end="")
+        else:
+            self.samples.begin(cell)
+
+    @no_var_expand
+    @cell_magic("clarifai_auth")
+    @cell_magic("clarifai_login")
+    @cell_magic("clarifai_scopes")
+    @cell_magic("clarifai_snippet")
+    def _take_no_cell(self, line: str, cell: str) -> None:
+        """This is a line magic: use one percent sign."""
+        refuse_cell(
+            self.shell,
+            line,
+            cell,
+            f"This is a line magic, without a cell: {_USAGE['clarifai_auth']}",
+        )
+
+    @no_var_expand
+    @line_magic("clarifai_sample")
+    def _take_a_cell(self, line: str) -> NoReturn:
+        """This is a cell magic: use two percent signs."""
+        refuse_key(self.shell, line, self.clarifai_sample.parser)
+        raise UsageError("Put the sample below, in the same cell: %%clarifai_sample [--show]")
+
+    def complete(self, event: Any) -> list[str]:
+        """Complete the line, for IPython's completer."""
+        return offered(event, self.clarifai_auth.parser, self.notebook)
+
+
+def _is_at(base: str, deployment: Deployment) -> bool:
+    from clarifai_magic.api.deployment import deployment_at
+
+    try:
+        return deployment_at(base).base == deployment.base
+    except BaseURLError:  # which others report
+        return False
+
+
+def _parsed(magic: Any, line: str) -> Namespace:
+    try:
+        # Intermixed, so that an option may come between an action and its names.
+        arguments: Namespace = magic.parser.parse_intermixed_args(words.split(line))
+    except (UsageError, ValueError):
+        # Both repeat the input, which may be half a key.
+        raise UsageError(f"The arguments are not valid. {_USAGE[magic.__name__]}") from None
+    return arguments
+
+
+def register(shell: InteractiveShell) -> None:
+    """Add the magics and their completion to a shell."""
+    magics = ClarifaiMagics(shell)
+    magics.output_guard.start()
+    shell.register_magics(magics)
+    shell.input_transformers_cleanup.extend((with_body, magics.samples.mark))
+    shell.input_transformers_post.append(magics.samples.masked)
+    shell.events.register("post_run_cell", magics.samples.ended)
+    # First, so that other transformers see what will run.
+    shell.ast_transformers.insert(0, magics.samples)
+    for hook in _HOOKS:
+        shell.set_hook(
+            "complete_command", lambda _shell, event: magics.complete(event), str_key=hook
+        )
+
+
+def unregister(shell: InteractiveShell) -> None:
+    """Sign out and leave the shell as it was before `register`."""
+    manager = shell.magics_manager
+    magics = manager.registry.pop(ClarifaiMagics.__name__, None)
+    if magics is None:
+        return
+    magics.notebook.close_all()
+    magics.output_guard.stop()
+    for kind, table in manager.magics.items():
+        for name in ClarifaiMagics.magics[kind]:
+            table.pop(name, None)
+    shell.configurables.remove(magics)
+    shell.input_transformers_cleanup.remove(with_body)
+    shell.input_transformers_cleanup.remove(magics.samples.mark)
+    shell.input_transformers_post.remove(magics.samples.masked)
+    shell.events.unregister("post_run_cell", magics.samples.ended)
+    shell.ast_transformers.remove(magics.samples)
+    for hook in _HOOKS:
+        shell.strdispatchers["complete_command"].strs.pop(hook, None)
+
+
+_HOOKS = ("%clarifai_auth", "%clarifai_scopes", "%clarifai_snippet")

@@ -1,0 +1,1 @@
+"""Runs pasted documentation samples with the notebook's session."""

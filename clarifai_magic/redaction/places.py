@@ -1,0 +1,96 @@
+"""The places where output passes, and the layer for each while the guard is active."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from clarifai_magic.redaction import layers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clarifai_magic.redaction.masking import Masker
+
+
+class Place:
+    """A method with a layer in front of it while there is a masker.
+
+    If other code has wrapped the layer since, it stays in that chain and changes nothing.
+
+    Parameters
+    ----------
+    owner : object
+        Whose method it is.
+    name : str
+        The method's name.
+    layer : type of Layer
+        The layer's class.
+
+    Attributes
+    ----------
+    identity : tuple
+        Equal for the same method of the same owner.
+    """
+
+    def __init__(self, owner: Any, name: str, layer: type[layers.Layer]) -> None:
+        self.identity = (id(owner), name)
+        self._owner = owner
+        self._name = name
+        self._make = layer
+        self._layer: layers.Layer | None = None
+        self._was_its_own = name in vars(owner)
+
+    def mask_with(self, masker: Masker | None) -> None:
+        """Mask with `masker` from now on; with None, restore the method."""
+        present = getattr(self._owner, self._name)
+        if self._layer is not None:
+            self._layer.masker = masker
+        elif masker is not None:
+            self._layer = self._make(self._owner, present, masker)
+            setattr(self._owner, self._name, self._layer)
+        if self._layer is not None and masker is None:
+            if present is self._layer:
+                self._put_back(self._layer.original)
+            self._layer = None
+
+    def _put_back(self, original: Any) -> None:
+        if self._was_its_own:
+            setattr(self._owner, self._name, original)
+        else:
+            delattr(self._owner, self._name)
+
+
+def of_kernel(kernel: Any) -> Iterator[Place]:
+    """The methods that make and send all messages of a kernel."""
+    yield Place(kernel.session, "serialize", layers.Frames)
+    yield Place(kernel.session, "send", layers.Buffers)
+
+
+def of_streams() -> Iterator[Place]:
+    """What writes to the standard streams, once each."""
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    written = [getattr(stream, "buffer", stream) for stream in streams if stream is not None]
+    for stream in {id(each): each for each in written}.values():
+        yield Place(stream, "write", layers.Written)
+
+
+def of_terminal() -> Iterator[Place]:
+    """The methods that write to the standard streams, and the pagers, separate programs."""
+    import pydoc
+
+    from IPython.core import page
+
+    yield from of_streams()
+    yield Place(page, "pager_page", layers.Paged)
+    yield Place(pydoc, "pager", layers.Helped)
+
+
+def of_history(shell: Any) -> Iterator[Place]:
+    """The methods of IPython's shell that write and read its log and history."""
+    manager = getattr(shell, "history_manager", None)
+    if manager is not None:
+        yield Place(shell.logger, "log_write", layers.Logged)
+        yield Place(manager, "store_output", layers.Stored)
+        for name in ("get_range", "get_tail", "search"):
+            yield Place(manager, name, layers.Remembered)

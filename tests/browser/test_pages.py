@@ -1,0 +1,89 @@
+"""The form where pages come, go, or draw no widgets: in JupyterLab, in Chromium."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import LAB
+from jupyter import PATIENCE, Opened, jupyter
+from playwright.sync_api import expect
+
+SHOW = "%load_ext clarifai_magic\n%clarifai_auth"
+UNSEEN = "The Clarifai sign-in form did not appear. Run %clarifai_auth --from prompt instead"
+
+
+@pytest.fixture(scope="module")
+def without_widgets(tmp_path_factory, sandbox):
+    """A server whose JupyterLab draws no widgets."""
+    home = tmp_path_factory.mktemp("jupyter") / "home"
+    page = home / "config" / "labconfig" / "page_config.json"
+    page.parent.mkdir(parents=True)
+    disabled = {"@jupyter-widgets/jupyterlab-manager": True}
+    page.write_text(json.dumps({"disabledExtensions": disabled}))
+    with jupyter(home, sandbox.base) as running:
+        yield running
+
+
+def test_a_page_loaded_again_has_the_form_and_then_what_is_left_of_it(open_notebook, sandbox):
+    page = open_notebook(SHOW, front_end=LAB)
+    page.run()
+    page.form.wait_for()
+    page.saved()
+    page.page.reload()
+    page.sign_in(sandbox.keys.other_pat)
+    page.says("Signed in as bob · PAT from the form · app attic")
+    page.page.reload()
+    page.says("Signed in as bob")
+    assert page.form.count() == 0
+
+
+def test_a_choice_is_still_open_on_a_page_loaded_again(open_notebook, sandbox):
+    page = open_notebook(SHOW, front_end=LAB)
+    page.run()
+    page.sign_in(sandbox.keys.pat)
+    page.field("App").wait_for()
+    page.saved()
+    page.page.reload()
+    page.field("App").select_option("recipes")
+    page.button("Use this app").click()
+    page.says("Signed in as alice · PAT from the form · app recipes")
+
+
+def test_either_of_two_tabs_signs_in_and_both_say_so(open_notebook, sandbox):
+    first = open_notebook(SHOW, front_end=LAB)
+    first.run()
+    first.form.wait_for()
+    first.saved()
+    second = open_notebook(file=first.file, front_end=LAB)
+    second.sign_in(sandbox.keys.other_pat)
+    second.says("Signed in as bob")
+    first.says("Signed in as bob")
+    assert first.form.count() + second.form.count() == 0
+
+
+def test_a_form_out_of_sight_is_none_that_nobody_draws(open_notebook):
+    page = open_notebook(SHOW, *["print('below\\n' * 9)"] * 40, front_end=LAB)
+    page.page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    expect(page.form).to_be_attached(timeout=PATIENCE)
+    expect(page.form).not_to_be_in_viewport()
+
+
+def test_where_no_widget_is_drawn_a_line_says_what_works_there(without_widgets, browser, sandbox):
+    file = without_widgets.notebook("n", SHOW, "USER_ID + ' alone'", "%clarifai_auth --from prompt")
+    tab = browser.new_page()
+    page = Opened(tab, f"{without_widgets.url}/{LAB.format(page='n', file=file.name)}", file)
+    page.run()
+    page.says(UNSEEN)
+    page.run(2)
+    page.says("Not signed in yet: run %clarifai_auth --from prompt, then run this cell again.")
+    page.run(3, ends=False)
+    tab.locator("input.jp-Stdin-input").fill(sandbox.keys.other_pat)
+    tab.locator("input.jp-Stdin-input").press("Enter")
+    page.says("Signed in as bob · PAT from the prompt · app attic")
+    page.run(2)
+    page.says("bob alone")
+    page.says("This Clarifai sign-in form is closed")
+    assert sandbox.keys.other_pat not in page.saved()
+    tab.close()

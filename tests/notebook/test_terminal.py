@@ -1,0 +1,91 @@
+"""Terminal IPython on a pseudo-terminal: the hidden prompt, and scripts that are asked nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pexpect
+import pytest
+from pexpect.popen_spawn import PopenSpawn
+from support import CANARY, IN_A_TERMINAL, IPYTHON
+
+pytestmark = pytest.mark.slow
+
+PROMPT = r"In \[\d+\]: "
+CTRL_C = "\x03"
+
+
+@pytest.fixture
+def terminal(environment):
+    environment()
+    child = PopenSpawn(
+        [*IN_A_TERMINAL, *IPYTHON, "--simple-prompt", "--no-confirm-exit"],
+        encoding="utf-8",
+        timeout=180,
+    )
+    child.expect(PROMPT)
+    run(child, "%load_ext clarifai_magic")
+    yield child
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+    child.wait()
+
+
+def run(child: PopenSpawn, line: str) -> str:
+    """What a line prints."""
+    child.sendline(line)
+    child.expect(PROMPT)
+    return str(child.before)
+
+
+def test_the_prompt_hides_what_is_typed(terminal, sandbox):
+    terminal.sendline("%clarifai_auth --user-id alice --app-id main")
+    terminal.expect(r"Clarifai PAT or API key \(at 127.0.0.1\): ")
+    terminal.sendline(sandbox.keys.pat)
+    terminal.expect(PROMPT)
+    assert sandbox.keys.pat not in terminal.before
+    assert "Signed in as alice · PAT from the prompt · app main" in terminal.before
+    assert sandbox.keys.pat not in run(terminal, "%history")
+
+
+def test_ctrl_c_leaves_no_half_signed_in_state(terminal):
+    terminal.sendline("%clarifai_auth")
+    terminal.expect(r"Clarifai PAT or API key \(at 127.0.0.1\): ")
+    terminal.send(CTRL_C)
+    terminal.expect(PROMPT)
+    assert "Not signed in." in run(terminal, "%clarifai_auth status")
+    assert "NameError" in run(terminal, "stub")
+
+
+def test_a_script_is_asked_nothing_though_a_terminal_is_there(environment, tmp_path):
+    environment()
+    script = tmp_path / "unattended.ipy"
+    script.write_text("%load_ext clarifai_magic\n%clarifai_auth\n")
+    done = subprocess.run(
+        [*IN_A_TERMINAL, *IPYTHON, script], capture_output=True, text=True, check=False
+    )
+    assert "NoCredentialsError: No Clarifai key was found" in done.stdout
+    assert "Set CLARIFAI_PAT" in done.stdout
+    assert done.returncode
+
+
+def test_nothing_is_written_unless_save_says_so(environment, sandbox, tmp_path):
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    trees = []
+    for name, lines in (("signed-in", "%clarifai_auth"), ("not", "pass")):
+        home = tmp_path / name
+        home.mkdir()
+        script = tmp_path / f"{name}.ipy"
+        script.write_text(f"%load_ext clarifai_magic\n{lines}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "IPython", script],
+            env={**os.environ, "HOME": str(home), "IPYTHONDIR": str(home / "ipython")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert CANARY not in done.stdout
+        trees.append(sorted(str(file.relative_to(home)) for file in home.rglob("*")))
+    assert trees[0] == trees[1]
