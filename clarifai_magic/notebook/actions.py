@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from IPython.core.error import TryNext, UsageError
 
 from clarifai_magic.credentials import saving
+from clarifai_magic.notebook.exposure import refuse_key
 from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
+from clarifai_magic.notebook.words import parsed, split
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+
+    from IPython.core.interactiveshell import InteractiveShell
 
     from clarifai_magic.notebook.sessions import Notebook
-    from clarifai_magic.notebook.words import Word
 
 
 class Action(NamedTuple):
@@ -50,14 +53,31 @@ ACTIONS = {
     "audit": Action("[PATH …]", 0, sys.maxsize, frozenset({"fix"})),
     "help": Action(),
 }
-IDS_AND_PATHS = {"root_certificates", "user_id", "app_id", "bound_name"}
+_IDS_AND_PATHS = {"root_certificates", "user_id", "app_id", "bound_name"}
 """The options whose values may be 32 hexadecimal digits without being a key."""
 
-URLS = {"base"}
+_URLS = {"base"}
 """The options whose values have a key only if it is a whole host, or a whole part beside it."""
 
 
-def refuse_unwanted(action: str, given: Sequence[Word], parser: ArgumentParser) -> None:
+def refuse_typed_key(
+    shell: InteractiveShell,
+    line: str,
+    parser: ArgumentParser,
+    actions: Mapping[str, Action],
+) -> None:
+    """Refuse a line with a key where no ID, path or host may be, nor an action's names.
+
+    Raises
+    ------
+    ExposedKeyError
+        Once it is forgotten.
+    """
+    names_behind = {name: action.most for name, action in actions.items()}
+    refuse_key(shell, line, parser, _IDS_AND_PATHS, _URLS, names_behind)
+
+
+def refuse_unwanted(action: str, line: str, parser: ArgumentParser) -> None:
     """Refuse names and options that an action does not take.
 
     Raises
@@ -65,6 +85,7 @@ def refuse_unwanted(action: str, given: Sequence[Word], parser: ArgumentParser) 
     UsageError
         With those that it takes.
     """
+    given = [*parsed(split(line), parser)]
     takes = ACTIONS[action]
     options = {word.action.dest for word in given if word.action}
     names = sum(not word.option for word in given) - any(word.text == action for word in given)

@@ -142,7 +142,7 @@ def _versions() -> Iterator[str]:
             yield f"{package} {importlib.metadata.version(package)}"
         except importlib.metadata.PackageNotFoundError:
             yield f"{package} is not installed"
-    yield f"the guard searches for keys with {looking.MEANS}"
+    yield f"the guard searches for keys with {looking.means()}"
 
 
 def _imports() -> Iterator[str]:

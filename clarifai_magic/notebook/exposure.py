@@ -122,16 +122,6 @@ def refuse_own_key(shell: InteractiveShell, key: str, *typed: str) -> None:
         _refuse(shell, found, _FOUND, _DELETE)
 
 
-def with_body(lines: list[str]) -> list[str]:
-    """A cell as IPython passes it to a cell magic; IPython itself would refuse an empty one."""
-    alone = len(lines) == 1 and re.match(r"%%clarifai_\w+\s+\S", lines[0])
-    return [*lines, "\n"] if alone else lines
-
-
-# Otherwise a terminal would take the first line for the whole cell.
-with_body.has_side_effects = True  # type: ignore[attr-defined]
-
-
 def has_key(text: str) -> bool:
     """Whether a text contains a key, whole or in pieces."""
     return re.search(_IN_PIECES, text, re.IGNORECASE) is not None

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool
 
-from clarifai_magic.client.internals import internals, summary
-from clarifai_magic.credentials import saving
-from clarifai_magic.credentials.parsing import keys_in
 from clarifai_magic.errors import BaseURLError, ExposedKeyError, NotSignedInError
-from clarifai_magic.notebook import environment, words
-from clarifai_magic.notebook.actions import ACTIONS, IDS_AND_PATHS, URLS, offered, refuse_unwanted
-from clarifai_magic.notebook.exposure import refuse_cell, refuse_key, with_body
 from clarifai_magic.notebook.names import DEFAULT_NAMES
 from clarifai_magic.notebook.samples.cells import SampleCells
 from clarifai_magic.notebook.sessions import DEFAULT, Notebook
-from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
 from clarifai_magic.redaction.guard import Guard
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -34,22 +28,16 @@ if TYPE_CHECKING:
     from clarifai_magic.session import Session
 
 
-_USAGE = {
-    "clarifai_auth": "%clarifai_auth [login|status|use NAME|logout [NAME]|doctor|audit [PATH …]] "
-    "[--from SOURCE[:NAME]] [--user-id ID] [--app-id ID] …; %clarifai_auth help shows more.",
-    "clarifai_sample": "%%clarifai_sample [--show]",
-    "clarifai_scopes": "%clarifai_scopes [METHOD …]",
-    "clarifai_snippet": f"%clarifai_snippet {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]",
-}
-_LONGEST = 86_400  # seconds in --timeout
+def _with_arguments(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Document a magic's arguments too, for IPython's ``?``, which asks for a `getdoc`."""
 
+    def getdoc() -> str:
+        from clarifai_magic.notebook.grammar import parser_of
 
-def _seconds(text: str) -> float:
-    """The value of ``--timeout``."""
-    seconds = float(text)
-    if not 0 < seconds <= _LONGEST:  # which NaN is not either
-        raise ValueError
-    return seconds
+        return str(parser_of(magic).format_help())
+
+    magic.getdoc = getdoc  # type: ignore[attr-defined]
+    return magic
 
 
 @magics_class
@@ -75,83 +63,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         return hosts.current(self.shell)
 
     @no_var_expand
-    @magic_arguments()
-    @argument(
-        "action",
-        nargs="?",
-        default="login",
-        choices=[*ACTIONS],
-        metavar="ACTION",
-        help=f"{', '.join(ACTIONS)}; default login",
-    )
-    @argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help="with use and logout: the session's name; logout without one ends all; with audit: "
-        "files or folders, default: the current folder",
-    )
-    @argument(
-        "--from",
-        dest="source",
-        metavar="SOURCE[:NAME]",
-        default="",
-        help="take the key from this source only: env[:VARIABLE], colab[:SECRET], kaggle[:SECRET], "
-        "config[:CONTEXT], keyring[:USER], form, prompt, var:NAME, sandbox",
-    )
-    @argument(
-        "--user-id", metavar="ID", default="", help="whose resources; default: the key's user"
-    )
-    @argument("--app-id", metavar="ID", default="", help="which app; default: the only one")
-    @argument(
-        "--base",
-        metavar="URL",
-        default="",
-        help="another deployment; default: CLARIFAI_API_BASE, then https://api.clarifai.com",
-    )
-    @argument("--root-certificates", metavar="PATH", default="", help="its CA bundle, in PEM")
-    @argument(
-        "--as",
-        dest="bound_name",
-        metavar="NAME",
-        default=DEFAULT,
-        help="bind the session to NAME and leave the other names alone",
-    )
-    @argument(
-        "--export-env",
-        action="store_true",
-        help="set CLARIFAI_PAT and so on in this process, for the SDK, the CLI and shell cells: a "
-        "token instead of the key, which works on this machine until logout",
-    )
-    @argument(
-        "--export-openai",
-        action="store_true",
-        help="set OPENAI_BASE_URL and OPENAI_API_KEY likewise, for clients of OpenAI's protocol",
-    )
-    @argument(
-        "--save",
-        choices=saving.PLACES,
-        metavar="PLACE",
-        help="save the key in the CLI's config or the system keyring, and nowhere else",
-    )
-    @argument("--fix", action="store_true", help="with audit: mask keys outside programs")
-    @argument(
-        "--no-input", action="store_true", help="never ask; raise an error if no key is found"
-    )
-    @argument("--no-verify", action="store_true", help="connect without calling the API")
-    @argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=10.0,
-        help="time limit for verification; default 10",
-    )
-    @argument(
-        "--no-retries",
-        action="store_true",
-        help="do not retry calls after throttling or an outage",
-    )
-    @argument("-h", "--help", action="store_true", help="show this, as the action help does")
+    @_with_arguments
     @line_magic
     def clarifai_auth(self, line: str) -> None:
         """Sign this notebook in to Clarifai; the key stays out of it.
@@ -169,17 +81,19 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
 
         Without an account: %clarifai_auth --from sandbox
         """
-        names_behind = {name: action.most for name, action in ACTIONS.items()}
-        parser = self.clarifai_auth.parser
-        refuse_key(self.shell, line, parser, IDS_AND_PATHS, URLS, names_behind)
-        arguments = _parsed(self.clarifai_auth, line)
+        from clarifai_magic.notebook import actions, grammar
+
+        parser = grammar.parser_of(self.clarifai_auth)
+        actions.refuse_typed_key(self.shell, line, parser, actions.ACTIONS)
+        arguments = grammar.parse(self.clarifai_auth, line)
         if arguments.help:
             self._help(arguments)
             return
-        refuse_unwanted(arguments.action, [*words.parsed(words.split(line), parser)], parser)
+        actions.refuse_unwanted(arguments.action, line, parser)
         getattr(self, f"_{arguments.action}")(arguments)
 
     def _login(self, arguments: Namespace) -> None:
+        from clarifai_magic.notebook import words
         from clarifai_magic.notebook.login import Login
 
         taken = {*DEFAULT_NAMES, *self.shell.user_ns_hidden} - {DEFAULT}
@@ -192,6 +106,9 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         Login(self.notebook, arguments, self.denied).run()
 
     def _status(self, _arguments: Namespace) -> None:
+        from clarifai_magic.client.internals import internals, summary
+        from clarifai_magic.notebook import environment
+
         if not self.notebook.sessions:
             print("Not signed in. %clarifai_auth signs in.")
         for name, session in self.notebook.sessions.items():
@@ -206,6 +123,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
                 print(f"    {found.credentials.warning}")
 
     def _use(self, arguments: Namespace) -> None:
+        from clarifai_magic.client.internals import summary
         from clarifai_magic.notebook.logout import known
 
         name = known(arguments.names[0], self.notebook.sessions, self.notebook)
@@ -223,13 +141,15 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
             print(line)
 
     def _help(self, _arguments: Namespace) -> None:
-        print(self.clarifai_auth.__doc__.removeprefix("::").strip())
+        print(self.clarifai_auth.getdoc().removeprefix("::").strip())
 
     @no_var_expand
     @line_magic
     def clarifai_login(self, line: str) -> None:
         """A misspelling: `%clarifai_auth` signs in."""
-        refuse_key(self.shell, line, self.clarifai_auth.parser, IDS_AND_PATHS, URLS)
+        from clarifai_magic.notebook import actions, grammar
+
+        actions.refuse_typed_key(self.shell, line, grammar.parser_of(self.clarifai_auth), {})
         raise UsageError("%clarifai_auth signs in; %clarifai_auth help shows more.")
 
     def _audit(self, arguments: Namespace) -> None:
@@ -239,6 +159,7 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         run(parser("%clarifai_auth audit").parse_args([*options, "--", *arguments.names]), print)
 
     def _doctor(self, arguments: Namespace) -> None:
+        from clarifai_magic.client.internals import internals
         from clarifai_magic.notebook.doctor import report
 
         current = self.notebook.sessions.get(self.notebook.default)
@@ -250,16 +171,14 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         print(report(base, roots, self._host()))
 
     @no_var_expand
-    @magic_arguments()
-    @argument("methods", nargs="*", metavar="METHOD", help="such as PostInputs; default: all")
+    @_with_arguments
     @line_magic
     def clarifai_scopes(self, line: str) -> Table:
         """Show what the key may do: everything, or what single methods need and whether they work.
 
         The minimum scopes are those in the API's own descriptors; a call may need more.
         """
-        refuse_key(self.shell, line, self.clarifai_scopes.parser)
-        arguments = _parsed(self.clarifai_scopes, line)
+        arguments = self._arguments(self.clarifai_scopes, line)
         from clarifai_magic.notebook import scopes_table
 
         identity = self._default_session("look at").identity
@@ -267,15 +186,20 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
             return scopes_table.of_methods(arguments.methods, identity)
         return scopes_table.of_key(identity)
 
+    def _arguments(self, magic: Callable[..., Any], line: str) -> Namespace:
+        from clarifai_magic.notebook import grammar
+        from clarifai_magic.notebook.exposure import refuse_key
+
+        refuse_key(self.shell, line, grammar.parser_of(magic))
+        return grammar.parse(magic, line)
+
     def _default_session(self, purpose: str) -> Session:
         if not self.notebook.default:
             raise NotSignedInError(f"No open session to {purpose}.", "Run %clarifai_auth first.")
         return self.notebook.sessions[self.notebook.default]
 
     @no_var_expand
-    @magic_arguments()
-    @argument("language", choices=LANGUAGES, help="of the program, or the client it uses")
-    @argument("--method", choices=METHODS, default=next(iter(METHODS)), help="what it calls")
+    @_with_arguments
     @line_magic
     def clarifai_snippet(self, line: str) -> Program:
         """Write the session as a whole program for another client of the API.
@@ -283,16 +207,14 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         The program reads the key from the environment and does not contain it. The cell shows it
         if the line is its last; to keep it, use ``program = %clarifai_snippet php``.
         """
-        refuse_key(self.shell, line, self.clarifai_snippet.parser)
-        arguments = _parsed(self.clarifai_snippet, line)
+        arguments = self._arguments(self.clarifai_snippet, line)
         from clarifai_magic.notebook.snippets.program import program
 
         session = self._default_session("write a program for")
         return program(session, arguments.language, arguments.method)
 
     @no_var_expand
-    @magic_arguments()
-    @argument("--show", action="store_true", help="show the program instead of running it")
+    @_with_arguments
     @cell_magic
     def clarifai_sample(self, line: str, cell: str) -> None:
         """Run an unchanged sample from Clarifai's documentation with this session.
@@ -303,9 +225,9 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         if not cell.strip():
             self._take_a_cell(line)
         try:
-            refuse_key(self.shell, line, self.clarifai_sample.parser)
-            arguments = _parsed(self.clarifai_sample, line)
+            arguments = self._arguments(self.clarifai_sample, line)
         except (ExposedKeyError, UsageError):
+            from clarifai_magic.credentials.parsing import keys_in
             from clarifai_magic.redaction.history import forget
 
             forget(self.shell, *keys_in(cell))
@@ -325,23 +247,27 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
     @cell_magic("clarifai_snippet")
     def _take_no_cell(self, line: str, cell: str) -> None:
         """This is a line magic: use one percent sign."""
-        refuse_cell(
-            self.shell,
-            line,
-            cell,
-            f"This is a line magic, without a cell: {_USAGE['clarifai_auth']}",
-        )
+        from clarifai_magic.notebook.exposure import refuse_cell
+        from clarifai_magic.notebook.grammar import USAGE
+
+        usage = f"This is a line magic, without a cell: {USAGE['clarifai_auth']}"
+        refuse_cell(self.shell, line, cell, usage)
 
     @no_var_expand
     @line_magic("clarifai_sample")
     def _take_a_cell(self, line: str) -> NoReturn:
         """This is a cell magic: use two percent signs."""
-        refuse_key(self.shell, line, self.clarifai_sample.parser)
+        from clarifai_magic.notebook.exposure import refuse_key
+        from clarifai_magic.notebook.grammar import parser_of
+
+        refuse_key(self.shell, line, parser_of(self.clarifai_sample))
         raise UsageError("Put the sample below, in the same cell: %%clarifai_sample [--show]")
 
     def complete(self, event: Any) -> list[str]:
         """Complete the line, for IPython's completer."""
-        return offered(event, self.clarifai_auth.parser, self.notebook)
+        from clarifai_magic.notebook import actions, grammar
+
+        return actions.offered(event, grammar.parser_of(self.clarifai_auth), self.notebook)
 
 
 def _is_at(base: str, deployment: Deployment) -> bool:
@@ -353,14 +279,14 @@ def _is_at(base: str, deployment: Deployment) -> bool:
         return False
 
 
-def _parsed(magic: Any, line: str) -> Namespace:
-    try:
-        # Intermixed, so that an option may come between an action and its names.
-        arguments: Namespace = magic.parser.parse_intermixed_args(words.split(line))
-    except (UsageError, ValueError):
-        # Both repeat the input, which may be half a key.
-        raise UsageError(f"The arguments are not valid. {_USAGE[magic.__name__]}") from None
-    return arguments
+def _with_body(lines: list[str]) -> list[str]:
+    """A cell as IPython passes it to a cell magic; IPython itself would refuse an empty one."""
+    alone = len(lines) == 1 and re.match(r"%%clarifai_\w+\s+\S", lines[0])
+    return [*lines, "\n"] if alone else lines
+
+
+# Otherwise a terminal would take the first line for the whole cell.
+_with_body.has_side_effects = True  # type: ignore[attr-defined]
 
 
 def register(shell: InteractiveShell) -> None:
@@ -368,7 +294,7 @@ def register(shell: InteractiveShell) -> None:
     magics = ClarifaiMagics(shell)
     magics.output_guard.start()
     shell.register_magics(magics)
-    shell.input_transformers_cleanup.extend((with_body, magics.samples.mark))
+    shell.input_transformers_cleanup.extend((_with_body, magics.samples.mark))
     shell.input_transformers_post.append(magics.samples.masked)
     shell.events.register("post_run_cell", magics.samples.ended)
     # First, so that other transformers see what will run.
@@ -391,7 +317,7 @@ def unregister(shell: InteractiveShell) -> None:
         for name in ClarifaiMagics.magics[kind]:
             table.pop(name, None)
     shell.configurables.remove(magics)
-    shell.input_transformers_cleanup.remove(with_body)
+    shell.input_transformers_cleanup.remove(_with_body)
     shell.input_transformers_cleanup.remove(magics.samples.mark)
     shell.input_transformers_post.remove(magics.samples.masked)
     shell.events.unregister("post_run_cell", magics.samples.ended)

@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from clarifai_magic.client.registry import registry
 from clarifai_magic.concurrency import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Protocol
 
     from clarifai_magic.redaction.masking import Masker
     from clarifai_magic.redaction.places import Place
 
+    class Outlets(Protocol):
+        """Where output leaves; the notebook's host provides it."""
 
-class Outlets(Protocol):
-    """Where output leaves; the notebook's host provides it."""
+        def places(self) -> Iterable[Place]:
+            """The places that the guard covers."""
 
-    def places(self) -> Iterable[Place]:
-        """The places that the guard covers."""
-
-    def settle(self, mask: Callable[[str], str]) -> None:
-        """Mask stored output for good, because a key may be forgotten now."""
+        def settle(self, mask: Callable[[str], str]) -> None:
+            """Mask stored output for good, because a key may be forgotten now."""
 
 
 class OfProcess:

@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-try:
-    import hyperscan
-except ImportError:  # it has wheels only for Linux and macOS
-    hyperscan = None  # type: ignore[assignment,unused-ignore]
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
-MEANS = "hyperscan" if hyperscan else "Python alone; clarifai-magic[guard] is faster"
+_WORTHWHILE = 1 << 15  # bytes; to search so many one by one takes as long as to prepare hyperscan
 
 
-def look_for(texts: Collection[bytes]) -> Callable[[bytes], set[int]]:
-    """A function that returns which of the texts are in its argument, by their positions.
+def has_hyperscan() -> bool:
+    """Whether it is installed; it has wheels only for Linux and macOS."""
+    return find_spec("hyperscan") is not None
+
+
+def means() -> str:
+    """What the search uses, for people."""
+    return "hyperscan" if has_hyperscan() else "Python alone; clarifai-magic[guard] is faster"
+
+
+class Look:
+    """Finds which of the texts are in its argument, by their positions.
+
+    hyperscan takes milliseconds and megabytes to prepare, so the first short texts are searched
+    without it.
 
     Parameters
     ----------
     texts : collection of bytes
         Lower-case letters and digits; also finds upper case.
     """
-    return (_at_once if hyperscan and texts else _one_by_one)(texts)
 
+    def __init__(self, texts: Collection[bytes]) -> None:
+        self._texts = list(texts)
+        self._before: float = _WORTHWHILE if has_hyperscan() and self._texts else math.inf
+        self._scan: Any = None
+        self._free = threading.Lock()  # because only one thread at a time can use the database
 
-def _one_by_one(texts: Collection[bytes]) -> Callable[[bytes], set[int]]:
-    def look(data: bytes) -> set[int]:
+    def __call__(self, data: bytes) -> set[int]:
+        """The positions of those that are in it."""
+        self._before -= len(data)
+        if self._before > 0 or not self._free.acquire(blocking=False):
+            return self._one_by_one(data)
+        found: set[int] = set()
+        try:
+            if self._scan is None:
+                self._scan = _scanner(self._texts)
+            self._scan(data, match_event_handler=_note, context=found)
+        except ImportError:  # it is there, and cannot be loaded
+            self._before = math.inf
+            return self._one_by_one(data)
+        finally:
+            self._free.release()
+        return found
+
+    def _one_by_one(self, data: bytes) -> set[int]:
         lower = data.lower()
-        return {position for position, text in enumerate(texts) if text in lower}
-
-    return look
+        return {position for position, text in enumerate(self._texts) if text in lower}
 
 
-def _at_once(texts: Collection[bytes]) -> Callable[[bytes], set[int]]:
+def _scanner(texts: list[bytes]) -> Any:
+    import hyperscan
+
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=list(texts),
+        expressions=texts,
         ids=list(range(len(texts))),
         elements=len(texts),
         flags=[hyperscan.HS_FLAG_CASELESS] * len(texts),
         literal=True,
     )
-    scan, one_by_one = database.scan, _one_by_one(texts)
-    free = threading.Lock()  # because only one thread at a time can use the database
-
-    def look(data: bytes) -> set[int]:
-        if not free.acquire(blocking=False):
-            return one_by_one(data)
-        found: set[int] = set()
-        try:
-            scan(data, match_event_handler=_note, context=found)
-        finally:
-            free.release()
-        return found
-
-    return look
+    return database.scan
 
 
 def _note(position: int, _start: int, _end: int, _flags: int, found: Any) -> None:

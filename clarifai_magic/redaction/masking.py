@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_magic.credentials.secret import MASK
-from clarifai_magic.redaction.looking import look_for
+from clarifai_magic.redaction.looking import Look
 from clarifai_magic.redaction.reading import (
     AS_IT_IS,
     Reading,
@@ -38,11 +38,13 @@ REACH = 2048
 
 _MASK = MASK.encode()
 _MASK_OF_REST = b"[key]"  # whose letters do not continue a hexadecimal key
+_STRIDE = 1 << 18  # bytes to look at together: each look lets other threads run, which takes time
 _BLOCK = 1 << 16  # bytes to examine together, so that only text near a key is read
 _REMEMBERED = 64  # bytes of the preceding text, for each character that may show
 _START = REACH - _REMEMBERED * SHOWN  # characters of the following text
 _BINARY_MASK = b"*"
-_OPEN_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u(?P<digits>[0-9a-fA-F]{0,3}))?\Z")
+# Not compiled here: signing in is faster without.
+_OPEN_ESCAPE = rb"(?<!\\)(?:\\\\)*\\(?:u(?P<digits>[0-9a-fA-F]{0,3}))?\Z"
 
 
 class Masker:
@@ -78,8 +80,8 @@ class Masker:
         texts = [*(window.text for window in self._windows), *counted]
         signs = escapes(self._fold.letters)
         self._escapes = {len(texts) + number for number, _ in enumerate(signs)}
-        self._look = look_for([*texts, *signs])
-        self._escape = re.compile(b"|".join(map(re.escape, signs)))
+        self._look = Look([*texts, *signs])
+        self._escape = b"|".join(map(re.escape, signs))
 
     def finds(self, data: bytes) -> bool:
         """Whether it contains a key."""
@@ -140,8 +142,7 @@ class Masker:
         found: list[Pieces] = []
         if len(data) <= REACH and not self._signs and self._is_clean(data):
             return found
-        for start in range(0, max(1, len(data) - REACH), _BLOCK):
-            end = self._reached(data, start + _BLOCK)
+        for start, end in self._blocks(data):
             for markup in self._suspected(data[start:end]):
                 first = max(0, start - REACH)
                 near = Reading(data[first : end + REACH], first, markup=markup)
@@ -150,10 +151,23 @@ class Masker:
             found += [[match.span()] for match in re.finditer(re.escape(text), data)]
         return _united(found) if found else found
 
+    def _blocks(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Start and end of each part of a text that may have a key."""
+        size = max(1, len(data) - REACH)
+        for stride in range(0, size, _STRIDE):
+            end = min(stride + _STRIDE, size)
+            if size <= _BLOCK or self._suspects(data[stride : self._reached(data, end)]):
+                for start in range(stride, end, _BLOCK):
+                    yield start, self._reached(data, min(start + _BLOCK, end))
+
     def _reached(self, data: bytes, start: int) -> int:
         """The end of a key that begins before a place, even if almost nothing follows."""
         end = start + REACH
         return end if len(self._fold(data[start:end])) > self.remembered else end + _BLOCK
+
+    def _suspects(self, text: bytes) -> bool:
+        """Whether a long text may have a key: a first look."""
+        return has_markup(text) or bool(self._look(text) or self._look(self._fold(text)))
 
     def _suspected(self, block: bytes) -> list[tuple[bytes, ...]]:
         """The ways to read a block in which it gives a key away."""
@@ -180,7 +194,7 @@ class Masker:
         )
 
     def _has_escapes(self, data: bytes) -> bool:
-        return b"\\" in data and self._escape.search(data) is not None
+        return b"\\" in data and re.search(self._escape, data) is not None
 
     def _given_away(self, letters: bytes) -> Iterator[tuple[int, int]]:
         """Start and end of each part of a key."""
@@ -289,7 +303,7 @@ def _replaced(data: bytes, runs: Iterable[Pieces], mask: bytes, beyond: int = 0)
 
 def _outside_escape(data: bytes, start: int, end: int) -> tuple[int, int]:
     """A piece without the rest of a JSON escape that begins before it."""
-    escape = _OPEN_ESCAPE.search(data, max(0, start - REACH), start)
+    escape = re.compile(_OPEN_ESCAPE).search(data, max(0, start - REACH), start)
     if escape is None:
         return start, end
     if escape["digits"] is None:

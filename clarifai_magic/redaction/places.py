@@ -77,13 +77,22 @@ def of_streams() -> Iterator[Place]:
 
 def of_terminal() -> Iterator[Place]:
     """The methods that write to the standard streams, and the pagers, separate programs."""
-    import pydoc
-
     from IPython.core import page
 
     yield from of_streams()
     yield Place(page, "pager_page", layers.Paged)
-    yield Place(pydoc, "pager", layers.Helped)
+    if _pages():
+        import pydoc
+
+        yield Place(pydoc, "pager", layers.Helped)
+
+
+def _pages() -> bool:
+    """Whether ``help`` would run a pager, rather than print."""
+    try:
+        return sys.stdin.isatty() and sys.stdout.isatty()
+    except (AttributeError, ValueError):  # there is none, or it is closed
+        return False
 
 
 def of_history(shell: Any) -> Iterator[Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -120,9 +121,10 @@ def _pairs(units: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 def _shortest(units: list[bytes], row: int) -> int:
     """The minimum number of letters and digits in so many units in a row."""
-    lengths = list(map(len, units))
-    starts = range(max(1, len(units) - row + 1))
-    return min(sum(lengths[start : start + row]) for start in starts)
+    ends = [0, *accumulate(map(len, units))]
+    if len(units) <= row:
+        return ends[-1]
+    return min(end - start for start, end in zip(ends, ends[row:], strict=False))
 
 
 def _base64(code: bytes) -> Iterator[bytes]:

@@ -19,9 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt, leading_indent
 
-from clarifai_magic.credentials.parsing import keys_in
-from clarifai_magic.credentials.secret import MASK
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from tokenize import TokenInfo
@@ -111,6 +108,9 @@ class SampleCells:
 
 def _masked(lines: list[str], read: Callable[[str], object]) -> list[str]:
     """An unparsable program without its keys; any other unchanged."""
+    from clarifai_magic.credentials.parsing import keys_in
+    from clarifai_magic.credentials.secret import MASK
+
     text = "".join(lines)
     keys = keys_in(text)
     try:
