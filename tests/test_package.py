@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import clarifai_magic
 from clarifai_magic import errors
 
@@ -67,6 +69,37 @@ print([name for name in {HEAVY!r} if name in set(sys.modules) - before])
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("magic", "argument"),
+    [
+        ("%clarifai_auth", "--no-input"),
+        ("%clarifai_scopes", "such as PostInputs"),
+        ("%clarifai_snippet", "--method"),
+        ("%%clarifai_sample", "--show"),
+    ],
+)
+def test_a_question_mark_shows_the_arguments(shell, magic, argument):
+    assert argument in shell.run(f"{magic}?")
+
+
+def test_signing_in_without_a_terminal_prepares_no_pager_and_no_search_of_long_texts(
+    environment, sandbox
+):
+    environment(PAT=sandbox.keys.pat)
+    program = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("%load_ext clarifai_magic")
+shell.run_cell("%clarifai_auth").raise_error()
+print([name for name in ("pydoc", "hyperscan") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_loading_and_unloading_any_number_of_times_prints_and_leaves_nothing(shell):

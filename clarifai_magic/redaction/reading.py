@@ -14,11 +14,13 @@ _TERMINAL = rb"""(?:
     | [ -/]* [0-OQ-WYZ`-~]
 )"""
 _HEX = rb"[0-9a-fA-F]"
-_MARKUP = {
+_BACKSLASHES = rb"\\ \\*"
+_AMPS = rb"(?: amp; ){0,3}"
+_HIDDEN = {
     b"\x1b": rb"\x1b" + _TERMINAL.replace(b"END", rb"\x1b\\"),
-    b"\\": rb"""\\ \\* (?:
+    b"\\": rb"""BACKSLASHES (?:
         (?: ESC | 033 ) TERMINAL
-        | u00(?P<u>HEX{2}) | x(?P<x>HEX{2}) | u HEX{4} | [abfnrtv] )""".replace(
+        | (?! CODE ) (?: u HEX{4} | x HEX{2} ) | [abfnrtv] )""".replace(
         b"TERMINAL", _TERMINAL.replace(b"END", rb"\\+ (?: u0007 | x07 | ESC \\+ (?!ESC) )")
     ).replace(b"ESC", rb"(?: u001b | x1b )"),
     b"<": rb"""< /? [a-zA-Z!] (?:
@@ -26,28 +28,33 @@ _MARKUP = {
         | [^<>]{0,400} > )""",
     b"0x": rb"0x",
     # What is shown as text is escaped, once or several times; a quoted > ends no tag there either.
-    b"&": rb"""AND (?:
+    b"&": rb"""& (?! AMPS CODE ) AMPS (?:
         lt; /? [a-zA-Z!] (?:
             TEXT (?: (?: QUOTE (?: [^<&"] | (?! AND (?: lt | DOUBLE ); ) & ){0,400} QUOTE
                 | APOSTROPHE (?: [^<&'] | (?! AND (?: lt | SINGLE ); ) & ){0,400} APOSTROPHE
             ) TEXT ){0,50} AND gt;
             | (?: [^<>&] | (?! AND [gl]t; ) & ){0,400} AND gt; )
-        | [a-zA-Z]{2,8}; | \#[xX](?P<html>HEX{1,6});? | \#(?P<number>\d{1,7});? )""".replace(
+        | [a-zA-Z]{2,8}; )""".replace(
         b"TEXT", rb"""(?: [^<>&"'] | (?! AND (?: [gl]t | DOUBLE | SINGLE ); ) & ){0,400}"""
     )
     .replace(b"QUOTE", rb"(?: AND (?: DOUBLE ); | \" )")
     .replace(b"APOSTROPHE", rb"(?: AND (?: SINGLE ); | ' )")
     .replace(b"DOUBLE", rb"quot | \#34 | \#x22")
-    .replace(b"SINGLE", rb"apos | \#39 | \#x27")
-    .replace(b"AND", rb"& (?: amp; ){0,3}"),
+    .replace(b"SINGLE", rb"apos | \#39 | \#x27"),
 }
-"""Patterns for text with hidden letters or digits, or numbers for letters, by the start of each; a
-search for one character takes almost no time. They are removed in this order, so that no letter
-that one stands for counts as part of the next."""
+"""Patterns for text with hidden letters or digits, by the start of each; a search for one character
+takes almost no time. They are removed in this order, so that no letter that one stands for counts
+as part of the next."""
+
+_CODES = {
+    b"\\": rb"(?: u00(?P<u>[3-7]HEX) | x(?P<x>[3-7]HEX) )",
+    b"&": rb"(?: \#[xX](?P<html>HEX{1,6});? | \#(?P<number>\d{1,7});? )",
+}
+"""Patterns for the numbers of characters after the same starts."""
 
 AS_IT_IS: tuple[bytes, ...] = ()
-WITHOUT_MARKUP = tuple(_MARKUP)
-WITHIN_TAGS = tuple(sign for sign in _MARKUP if sign != b"<")
+WITHOUT_MARKUP = tuple(_HIDDEN)
+WITHIN_TAGS = tuple(sign for sign in _HIDDEN if sign != b"<")
 """Ways to read, each as what is left out: tags have attributes, which may be data of elements."""
 
 _NUMBERED, _NAMED = b"ux", b"abfnrtv"
@@ -78,17 +85,41 @@ def condensed(data: bytes) -> bytes:
 
 
 @cache
+def _hidden(sign: bytes) -> re.Pattern[bytes]:
+    """A pattern for what stands for no character."""
+    code = re.sub(rb"\?P<\w+>", b"", _CODES.get(sign, b""))
+    return _compiled(_HIDDEN[sign].replace(b"CODE", code))
+
+
+@cache
+def _coded(sign: bytes) -> re.Pattern[bytes]:
+    """A pattern for the numbers of characters."""
+    start = _BACKSLASHES if sign == b"\\" else b"AND"
+    return _compiled(start + _CODES[sign])
+
+
+@cache
 def _pattern(*signs: bytes) -> re.Pattern[bytes]:
-    """A pattern for markup that begins with any of these characters; few sessions need it."""
-    each = b"|".join(_MARKUP[sign] for sign in signs)
-    return re.compile(each.replace(b"HEX", _HEX), re.VERBOSE)
+    """A pattern for both, whichever of these characters it begins with; few sessions need it."""
+    each = [_hidden(sign).pattern for sign in signs]
+    each += [_coded(sign).pattern for sign in signs if sign in _CODES]
+    return _compiled(b"|".join(each))
+
+
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    meanings = {b"BACKSLASHES": _BACKSLASHES, b"AND": b"& AMPS", b"AMPS": _AMPS, b"HEX": _HEX}
+    for name, meaning in meanings.items():
+        pattern = pattern.replace(name, meaning)
+    return re.compile(pattern, re.VERBOSE)
 
 
 def without_markup(data: bytes, signs: tuple[bytes, ...] = WITHOUT_MARKUP) -> bytes:
     """The text with spaces for its markup, and with characters for those given as numbers."""
     for sign in signs:
         if sign in data:
-            data = _pattern(sign).sub(lambda match: bytes([_code(match)]), data)
+            data = _hidden(sign).sub(b" ", data)
+            if sign in _CODES:
+                data = _coded(sign).sub(lambda match: bytes([_code(match)]), data)
     return data
 
 

@@ -238,3 +238,12 @@ def test_what_is_too_short_to_be_a_key_is_left_alone():
 def test_several_keys_are_masked_at_once():
     other = "0123456789abcdef" * 2
     assert Masker([CANARY, other]).text(f"{CANARY} {other}") == f"{MASK} {MASK}"
+
+
+def test_a_hyperscan_that_cannot_be_loaded_is_done_without(monkeypatch):
+    pytest.importorskip("hyperscan")
+    masker = Masker([CANARY])
+    monkeypatch.setitem(sys.modules, "hyperscan", None)
+    text = f"{'text ' * 20_000}{CANARY}"
+    assert CANARY not in masker.text(text)
+    assert masker.text("text " * 20_000) == "text " * 20_000
