@@ -1,13 +1,13 @@
 # Each target is enough by itself on a fresh machine with Python 3.10 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
-COVERED := $(BIN)/coverage run -m pytest
 # Two files at a time, for many tests wait more than they work; in order, for the slow come first.
 PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # What the group `test` is enough for.
 TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
-# What a version of Python may change.
-EVERY_PYTHON := -m pytest --nbval -m "not dev and not once" $(PARALLEL)
+EVERYTHING = --nbval $(PARALLEL) tests notebooks --ignore $(CLIENTS_NOTEBOOK)
+# What a version of Python may change shows in the quick tests.
+EVERY_PYTHON := -m pytest --nbval -m "not dev and not slow" $(PARALLEL)
 CLIENTS_NOTEBOOK := notebooks/clients.ipynb
 # Those of docs/words.txt that are more than a word, the longest of each beginning first.
 PHRASES = $(shell sed -n 's/\(.* .*\)->.*/\1/p' docs/words.txt | sort -r | sed 's/.*/\\b&\\b/' | paste -sd'|' -)
@@ -32,7 +32,7 @@ ENGINES := $(if $(wildcard tests/engines/test_*.py),test-engines)
 
 define ABOUT_TEST
 make test runs everything, two targets at a time, and shows what each says once it has ended:
-all tests here, with what is covered; forks and processes; other people's clients; with what Colab
+all tests here; forks and processes; other people's clients; with what Colab
 ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
 It takes about 25 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
 takes ten more. `pytest -m "not slow"` tells in a minute or two whether something is broken.
@@ -43,7 +43,7 @@ $(if $(wildcard /usr/bin/chromium),,$(info Chromium is missing, and with it the 
 $(info )
 endif
 
-.PHONY: demo test coverage-erased test-main test-processes test-clients test-colab test-engines test-hosts \
+.PHONY: demo test coverage test-main test-processes test-clients test-colab test-engines test-hosts \
 	test-oldest test-scanners test-versions lint docs dist dependencies prereleases troubleshooting \
 	screenshots bench lab clean
 .SECONDARY:  # an environment made on the way to another target is kept
@@ -64,16 +64,17 @@ demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quicksta
 
 # Those that take longest first.
 test: test-main test-clients $(HOSTS) $(ENGINES) test-processes test-colab test-oldest test-scanners  ## everything
+
+test-main: .venv/dev
+	$(BIN)/python -m pytest $(EVERYTHING)
+
+# Takes twice as long as test-main, so it has a target of its own.
+coverage: .venv/dev  ## what test-main covers; fails below the share in pyproject.toml
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(EVERYTHING)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-coverage-erased: .venv/dev
-	$(BIN)/coverage erase
-
-test-main: coverage-erased
-	$(COVERED) --nbval $(PARALLEL) tests notebooks --ignore $(CLIENTS_NOTEBOOK)
-
-# Without coverage, whose locks do not survive a fork beside other threads.
 test-processes: .venv/dev
 	$(BIN)/python -m pytest $(PARALLEL) tests/processes
 

@@ -17,7 +17,6 @@ def test_a_fault_is_told_in_few_words_with_what_to_do(fault):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 def test_the_page_on_troubleshooting_is_true():
     assert PAGE.read_text(encoding="utf-8") == page()
 

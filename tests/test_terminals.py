@@ -52,6 +52,7 @@ def lines(count):
     return {f"!echo {number}": f"{number}\n" for number in range(count)} | others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["in the kernel", "in another process"])
 def test_shell_lines_print_what_they_print_whatever_grpc_does(monkeypatch, place):
     """With calls under way, after them, and signed out."""

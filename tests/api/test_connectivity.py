@@ -228,6 +228,7 @@ def test_a_server_that_says_unavailable_is_out_of_service_whatever_its_words(det
         assert api.calls.count("GetUser") > 1
 
 
+@pytest.mark.slow
 def test_the_key_is_sent_to_no_server_that_speaks_no_grpc():
     heard = bytearray()
 

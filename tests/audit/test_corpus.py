@@ -47,7 +47,6 @@ def test_no_decoy_is_taken_for_a_key(place):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 def test_the_standard_library_has_no_key():
     folder = Path(sysconfig.get_path("stdlib"))
     files = [each for each in sorted(folder.rglob("*.py")) if "site-packages" not in each.parts]
@@ -62,7 +61,6 @@ def test_the_project_itself_has_no_key(pytestconfig):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 def test_all_of_it_is_found_in_a_folder_too(tmp_path):
     corpus.write(tmp_path)
     found = list(audit(Scope((tmp_path / "leaks",))))

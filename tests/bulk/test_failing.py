@@ -254,6 +254,7 @@ def closed_port():
         return bound.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_connections_stops_the_map_and_it_goes_on_when_it_is_back():
     port = closed_port()
     credentials = Credentials("0" * 32, user_id="alice", base=f"http://127.0.0.1:{port}")
@@ -268,6 +269,7 @@ def test_a_server_that_refuses_connections_stops_the_map_and_it_goes_on_when_it_
         assert not answers.left
 
 
+@pytest.mark.slow
 def test_what_changes_something_is_not_sent_into_the_void(monkeypatch):
     monkeypatch.setattr(breaker, "OUTAGE_PATIENCE", 2.0)
     port = closed_port()

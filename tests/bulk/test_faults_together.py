@@ -54,6 +54,7 @@ def counted(answers):
     return times
 
 
+@pytest.mark.slow
 def test_every_item_is_answered_once_in_spite_of_throttling_lost_calls_and_restarts(failing):
     session, relay = failing
     answers = session.amap(
@@ -67,6 +68,7 @@ def test_every_item_is_answered_once_in_spite_of_throttling_lost_calls_and_resta
     assert answers.retried > 300
 
 
+@pytest.mark.slow
 def test_what_changes_something_is_done_once_in_spite_of_them(failing):
     session, relay = failing
 
@@ -154,6 +156,7 @@ def test_a_map_whose_items_come_from_a_map():
         assert [each.outputs[0].input.id for each in answers] == ["item-0", "item-10", "item-20"]
 
 
+@pytest.mark.slow
 def test_a_throttled_account_is_asked_at_its_rate():
     with sandbox_process("--rate", "40", "--latency", "0.05") as variables:
         credentials = Credentials(

@@ -202,7 +202,6 @@ def test_the_progress_line_tells_how_far_it_is_and_what_was_retried(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 def test_ten_thousand_requests_survive_throttling_and_outages():
     with sandbox_process("--throttle", "0.2", "--outage", "0.01") as variables:
         credentials = Credentials(

@@ -255,6 +255,7 @@ def signed_in(server):
     )
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_killed_goes_on_where_it_was(server, path):
     killed_in_the_middle(server, path, 20_000, METHOD="PostModelOutputs", COUNT=3_000, BATCH=1)
     with signed_in(server) as session:
@@ -270,6 +271,7 @@ def inputs_at(session):
     return session.stub.GetInputCount(service_pb2.GetInputCountRequest()).counts.processed
 
 
+@pytest.mark.slow
 def test_what_changes_something_is_done_once_in_spite_of_a_kill(server, path):
     with signed_in(server) as session:
         before = inputs_at(session)

@@ -207,7 +207,6 @@ KINDS = {"PAT": answers_to_a_pat, "API key": answers_to_an_api_key}
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_a_question_is_answered_the_key_is_not_taken_for_another(api, kind, code):

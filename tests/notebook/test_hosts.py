@@ -80,6 +80,7 @@ def client(kernel, request):
         each.close()
 
 
+@pytest.mark.slow
 def test_the_request_tells_who_sent_the_cell(client, kernel):
     page, program = client(PageSession), client(partial(Session, session="of_my_own"))
     assert page.says(TELL) == "Page"

@@ -392,7 +392,7 @@ def modules():
         if spec := importlib.util.find_spec(name):
             path = Path(spec.origin)
             large = path.stat().st_size > LARGE
-            marks = [pytest.mark.slow, pytest.mark.once] if large else []
+            marks = [pytest.mark.slow] if large else []
             yield pytest.param(path, marks=marks, id=name)
 
 

@@ -137,6 +137,7 @@ def search(shown, sandbox, home):
     assert shown(SEARCH.replace("DIGEST", repr(digest))) == "['Secret'] True\n"
 
 
+@pytest.mark.slow
 def test_the_key_is_in_its_keeper_alone(exporting, sandbox, tmp_path):
     assert '"id": "alice"' in exporting(CURL)
     exporting("made = [clarifai_session.broker, clarifai_session.auth, clarifai_session.headers]")

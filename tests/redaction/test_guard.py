@@ -182,6 +182,7 @@ def test_logout_drops_results_from_which_the_key_can_be_had(shell, environment, 
     assert shell.run("_3, _4, _5, _6, _7").strip().endswith("('', '', '', '', 42)")
 
 
+@pytest.mark.slow
 def test_ten_thousand_messages_of_a_kernel_arrive_unchanged_and_in_order(environment, sandbox):
     environment(PAT=sandbox.keys.pat, APP_ID="main")
     seed = random.randrange(10**6)

@@ -60,7 +60,6 @@ def test_the_same_sinks_show_a_key_that_is_not_guarded(environment, sandbox, pla
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("where", MATRICES)
 def test_no_form_in_any_place_gives_more_than_a_quarter_away(
     environment, sandbox, where, tmp_path, record_property
@@ -73,7 +72,6 @@ def test_no_form_in_any_place_gives_more_than_a_quarter_away(
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("where", "sabotage"), [(where, each) for where, layers in WITHOUT.items() for each in layers]
 )

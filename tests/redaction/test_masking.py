@@ -97,7 +97,6 @@ def test_no_form_gives_more_than_a_quarter_away(masker_of):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("size", [1, 2, 5, 8, 13])
 def test_pieces_of_any_size_give_no_more_away(masker_of, size):
     key = f"{random.getrandbits(128):032x}"
@@ -132,7 +131,6 @@ def test_any_key_is_masked(masker_of, key):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("length", [32, 500])
 @pytest.mark.parametrize(
     "between", [" " * 300, "\x1b[1m\x1b[38;2;255;100;200m\x1b[48;2;0;0;0m", "\\u200b"]
@@ -145,7 +143,6 @@ def test_pieces_may_be_far_apart(masker_of, length, between):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("between", ["\n" * 4500, " " * 9000, "│" * 3000])
 def test_characters_may_be_far_apart(masker_of, between):
     key = f"{random.getrandbits(128):032x}"
@@ -209,7 +206,6 @@ def test_honest_hexadecimal_and_base64_stay_as_they_are(masker_of):
 
 
 @pytest.mark.slow
-@pytest.mark.once
 def test_the_texts_of_installed_packages_stay_as_they_are():
     packages = Path(next(each for each in sys.path if each.endswith("site-packages")))
     kinds = (".ipynb", ".md", ".rst", ".txt", ".html", ".css", ".json", ".py", ".pyi")

@@ -14,7 +14,6 @@ PREDICT = {"model_id": "general-image-recognition"}
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("method", list(scopes.methods()))
 def test_every_method_demands_its_kind_of_key(method: str, with_header, alice, app_key):
     auth = scopes.requirement(method).auth
