@@ -38,12 +38,15 @@ class Api:
 
     @contextmanager
     def serving(self, address: str = "127.0.0.1", credentials: Any = None) -> Iterator[Api]:
+        # Of the addresses that a name has, gRPC takes those that are free: another program may
+        # have the port on the rest. All addresses are taken at once, or not at all.
+        bound = "[::]" if address == "localhost" else address
         server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers([_Everything(self)])
         if credentials is None:
-            port = server.add_insecure_port(f"{address}:0")
+            port = server.add_insecure_port(f"{bound}:0")
         else:
-            port = server.add_secure_port(f"{address}:0", credentials)
+            port = server.add_secure_port(f"{bound}:0", credentials)
         self.base = f"{'https' if credentials else 'http'}://{address}:{port}"
         server.start()
         try:

@@ -135,7 +135,7 @@ def test_a_server_that_wants_no_http2_is_told(certificate, roots):
     for protocols in ([], ["http/1.1"]):
         serve = over_tls(tls(certificate, *protocols), http_answer)
         with listening(serve) as port:
-            error = failure(f"https://localhost:{port}", roots)
+            error = failure(f"https://127.0.0.1:{port}", roots)
             assert isinstance(error, RefusedConnectionError)
             assert "does not speak gRPC" in error.message
 
@@ -191,8 +191,9 @@ def test_a_port_that_hangs_up_at_once_is_told(scheme):
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]", "localhost"])
 def test_a_port_where_nothing_listens_is_told(scheme, address):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET6) as unused:
+        unused.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # 127.0.0.1 is its, too
+        unused.bind(("::", 0))
         error = failure(f"{scheme}://{address}:{unused.getsockname()[1]}")
     assert isinstance(error, RefusedConnectionError)
     assert "Nothing answers" in error.message
