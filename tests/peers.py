@@ -73,11 +73,23 @@ def server(serve: Callable[[Heard], None]) -> Iterator[Server]:
         yield running
 
 
+@contextlib.contextmanager
+def server_of_localhost(serve: Callable[[Heard], None]) -> Iterator[Server]:
+    """At all addresses of the name, so that none of them leads to another program."""
+    with (
+        socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listening,
+        Server(listening, serve, "localhost") as running,
+    ):
+        yield running
+
+
 class Server:
     """Serves each connection in a thread; an error in one is raised at the end."""
 
-    def __init__(self, listening: socket.socket, serve: Callable[[Heard], None]) -> None:
-        self.base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    def __init__(
+        self, listening: socket.socket, serve: Callable[[Heard], None], name: str = "127.0.0.1"
+    ) -> None:
+        self.base = f"http://{name}:{listening.getsockname()[1]}"
         self.connections = 0
         self._listening, self._serve = listening, serve
         self._errors: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
@@ -107,7 +119,7 @@ class Server:
 
     def __exit__(self, kind, *_: object) -> None:
         self._over = True
-        socket.create_connection(self._listening.getsockname()).close()
+        socket.create_connection(self._listening.getsockname()[:2]).close()
         for thread in self._threads:
             thread.join(PATIENCE)
         if kind is None and not self._errors.empty():

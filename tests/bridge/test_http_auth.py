@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import requests
-from peers import PATIENCE, answer, server
+from peers import PATIENCE, answer, server, server_of_localhost
 
 from clarifai_magic.api.deployment import find_deployment
 from clarifai_magic.bridge.auth import Auth
@@ -92,10 +92,9 @@ def test_a_redirect_elsewhere_is_without_the_key(get, upstream):
         elsewhere.append(heard.head())
         heard.send(answer())
 
-    with server(serve) as other:
-        # By another name too, for a port is no other host to requests.
-        place = other.base.replace("127.0.0.1", "localhost")
-        get(f"{upstream.base}/away?{place}/v2", auth_for(upstream.base))
+    # By another name too, for a port is no other host to requests.
+    with server_of_localhost(serve) as other:
+        get(f"{upstream.base}/away?{other.base}/v2", auth_for(upstream.base))
     assert KEY.encode() in upstream.heads[0]
     assert len(elsewhere) == 1
     assert KEY.encode() not in elsewhere[0]

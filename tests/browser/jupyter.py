@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import nbformat
 from playwright.sync_api import expect
+from support import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,20 +76,6 @@ class Jupyter:
         file = self.root / "settings" / f"{plugin}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports for servers that are told theirs.
-
-    Of those that the system hands out, another program may get one before the server has it.
-    """
-    ports: set[int] = set()
-    while len(ports) < count:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            ports.add(port)
-    return [*ports]
 
 
 @contextmanager

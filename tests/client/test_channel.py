@@ -12,7 +12,7 @@ from clarifai_grpc.channel.clarifai_channel import ClarifaiChannel
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
 from clarifai_grpc.grpc.api.status import status_code_pb2
 from google.protobuf.empty_pb2 import Empty
-from support import CANARY
+from support import CANARY, free_ports
 
 from clarifai_magic import ClarifaiAuthWarning, Credentials, connect
 from clarifai_magic.api.scopes import methods, routes
@@ -21,6 +21,7 @@ from clarifai_magic.client.internals import internals
 from clarifai_magic.client.stub import make_stub
 from clarifai_magic.errors import SecretError, UnreachableError
 from clarifai_magic.notebook.form.choice import organisations
+from clarifai_magic.sandbox import Sandbox
 
 OK = status_code_pb2.SUCCESS
 IDS = resources_pb2.UserAppIDSet(user_id="alice", app_id="x" * 200)
@@ -268,18 +269,21 @@ def test_a_host_may_be_called_like_a_scheme_of_grpcs(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy"])
-def test_calls_to_this_machine_go_through_no_proxy(sandbox, monkeypatch, name):
+def test_calls_to_this_machine_go_through_no_proxy(monkeypatch, name):
     for each in (name, name.upper()):
         monkeypatch.setenv(each, "http://127.0.0.1:9")
 
     async def awaited(session):
         return await session.aio_stub.ListModels(service_pb2.ListModelsRequest())
 
-    for base in (sandbox.base, sandbox.base.replace("127.0.0.1", "localhost")):
-        with connect(Credentials(sandbox.keys.pat, app_id="main", base=base)) as session:
-            assert session.stub.ListModels(service_pb2.ListModelsRequest()).models
-            assert asyncio.run(awaited(session)).models
-            assert organisations(session)
+    # One that the system gives to nobody, who would have it on localhost's other address.
+    [port] = free_ports(1)
+    with Sandbox(port=port) as sandbox:
+        for base in (sandbox.base, sandbox.base.replace("127.0.0.1", "localhost")):
+            with connect(Credentials(sandbox.keys.pat, app_id="main", base=base)) as session:
+                assert session.stub.ListModels(service_pb2.ListModelsRequest()).models
+                assert asyncio.run(awaited(session)).models
+                assert organisations(session)
 
 
 @pytest.mark.parametrize("metadata", [None, (("x-request-id", "1"),)])

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import nbformat
 import psutil
-from jupyter import PATIENCE, Opened, end, free_ports
+from jupyter import PATIENCE, Opened, end
+from support import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,8 @@ import sys
 from contextlib import contextmanager
 
 from extensions import load_only
-from jupyter import PATIENCE, SETTINGS, Jupyter, await_server, end, free_ports
+from jupyter import PATIENCE, SETTINGS, Jupyter, await_server, end
+from support import free_ports
 
 CONFIG = """
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"

@@ -11,9 +11,10 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jupyter import PATIENCE, end, free_ports
+from jupyter import PATIENCE, end
 from marimo._ast.cell import CellConfig
 from marimo._ast.codegen import generate_filecontents
+from support import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
