@@ -238,7 +238,7 @@ class Sending:
                 self._deliver(batch, self._uncertain(_ended()))
             raise
         except grpc.RpcError as error:
-            raise await self._failed(error) from None
+            raise await self._failed(batch, error) from None
         except DecodeError:
             raise _FailedError(self._uncertain(_unreadable()), divisible=self._divides()) from None
         self._some_answered = True
@@ -314,11 +314,16 @@ class Sending:
             self._pace.turned_away()
         return response
 
-    async def _failed(self, error: Any) -> _FailedError:
+    async def _failed(self, batch: Batch, error: Any) -> _FailedError:
         """The items' error for a gRPC error."""
         code = error.code()
         # In a thread, because finding the reason takes time.
-        told = await asyncio.to_thread(error_from_rpc, error, self._session.deployment)
+        try:
+            told = await asyncio.to_thread(error_from_rpc, error, self._session.deployment)
+        except asyncio.CancelledError:
+            if not self._safe and code in _UNCERTAIN:
+                self._deliver(batch, self._uncertain(_ended()))
+            raise
         if code in _UNCERTAIN:
             self._uncertain(told)
         too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import socket
 import threading
@@ -14,7 +15,8 @@ from scripted import added, predicted, serving
 from support import prediction, text_input
 
 from clarifai_magic import ClarifaiMagicError, Credentials, connect
-from clarifai_magic.bulk import breaker
+from clarifai_magic.api.grpc_errors import error_from_rpc
+from clarifai_magic.bulk import breaker, sending
 from clarifai_magic.errors import ItemsError, RefusedError, UnreachableError
 
 TEMPLATE = service_pb2.PostModelOutputsRequest(model_id="general-image-recognition")
@@ -158,6 +160,26 @@ def test_what_was_under_way_at_an_interrupt_may_have_been_added():
         never.set()
     assert {index for index, each in answers.failures.items() if each.maybe_done} == {0, 1}
     assert answers.left == list(range(len(answers)))
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_while_the_reason_of_a_failure_is_looked_for_tells_it_may_have_been_added(
+    monkeypatch,
+):
+    def looking(*arguments):
+        _thread.interrupt_main()
+        over.wait(20)
+        return error_from_rpc(*arguments)
+
+    def broken(_request, _response, context):
+        context.abort(grpc.StatusCode.INTERNAL, "after it was added")
+
+    over = threading.Event()
+    monkeypatch.setattr(sending, "error_from_rpc", looking)
+    with serving(broken) as (session, _):
+        answers = session.map("PostInputs", map(text_input, range(8)), batch=2, in_flight=1)
+        over.set()
+    assert {index for index, each in answers.failures.items() if each.maybe_done} == {0, 1}
 
 
 def test_a_model_that_is_on_its_way_is_waited_for_and_told(capsys):
