@@ -39,25 +39,23 @@ class InProcess:
         loop = internals(send.session).connection.owned(LoopThread)
         window = _Window(send.in_flight)
         work = Work(send.sending(window.following, deliver, self.tally))
-        window.ask = work.news.set
-        try:
-            loop.begin(work)
-            ticked = time.monotonic()
-            while not work.ended:
-                # One at a time: an iterable may take long for each.
-                if window.wants_more:
-                    window.put(next(batches, None))
-                    if window.has_waiting:
-                        loop.soon(window.serve)
-                else:
-                    work.wait(TICK)
-                if time.monotonic() - ticked > TICK:
-                    tick()
-                    ticked = time.monotonic()
-        except BaseException:
-            loop.stop(work)
-            raise
-        work.result()
+        window.ask = work.news.tell
+        ticked = time.monotonic()
+
+        def step() -> None:
+            nonlocal ticked
+            # One at a time: an iterable may take long for each.
+            if window.wants_more:
+                window.put(next(batches, None))
+                if window.has_waiting:
+                    loop.soon(window.serve)
+            else:
+                work.news.wait(TICK)
+            if time.monotonic() - ticked > TICK:
+                tick()
+                ticked = time.monotonic()
+
+        loop.do(work, step)
 
 
 class _Window:

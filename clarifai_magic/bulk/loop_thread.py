@@ -5,13 +5,35 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from clarifai_magic.concurrency import Lock
 from clarifai_magic.errors import NotSignedInError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+
+
+class News:
+    """That there is something to look at, for one thread, which may be interrupted at any moment.
+
+    An interrupt inside of a `threading.Event`, which is made of several Python steps, may leave it
+    locked for good; this has single C steps.
+    """
+
+    def __init__(self) -> None:
+        self._nothing = threading.Lock()
+        self._nothing.acquire()
+
+    def tell(self) -> None:
+        """Wake the thread, or have it not wait the next time."""
+        with suppress(RuntimeError):  # it is told already
+            self._nothing.release()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for news since the last time, with a limit."""
+        self._nothing.acquire(timeout=-1 if seconds is None else seconds)
 
 
 class Work:
@@ -24,26 +46,28 @@ class Work:
 
     Attributes
     ----------
-    news : threading.Event
-        Set at the end, and by the coroutine itself to get its caller's attention.
+    news : News
+        Told at the end, and by the coroutine itself to get its caller's attention.
+    ended : bool
+        Whether it is done.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self.news = threading.Event()
+        self.news = News()
+        self.ended = False
         self._coroutine = coroutine
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
-        self._ended = threading.Event()
 
     def begin(self) -> None:
         """Start: called in the loop."""
-        if not self._ended.is_set():
+        if not self.ended:
             self._task = asyncio.ensure_future(self._coroutine)
             self._task.add_done_callback(self._end)
 
     def _end(self, _task: Any = None) -> None:
-        self._ended.set()
-        self.news.set()
+        self.ended = True
+        self.news.tell()
 
     def cancel(self) -> None:
         """End early: called in the loop."""
@@ -57,20 +81,6 @@ class Work:
         """End before the beginning."""
         self._coroutine.close()
         self._end()
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is done."""
-        return self._ended.is_set()
-
-    def wait(self, seconds: float | None = None) -> None:
-        """Wait for news, with a limit."""
-        self.news.wait(seconds)
-        self.news.clear()
-
-    def wait_for_end(self) -> None:
-        """Wait until it is over."""
-        self._ended.wait()
 
     def result(self) -> None:
         """Raise what it raised.
@@ -103,29 +113,6 @@ class LoopThread:
             self._end()
             raise
 
-    def begin(self, work: Work) -> None:
-        """Start work; the caller must `stop` it, or wait for its end.
-
-        Raises
-        ------
-        NotSignedInError
-            If the thread is closed.
-        """
-        with self._beginning:
-            if not self._end.alive:
-                work.give_up()
-                raise closed()
-            self._loop.call_soon_threadsafe(work.begin)
-
-    def stop(self, work: Work) -> None:
-        """Cancel work and wait for its end, which is near; a further interrupt changes nothing."""
-        while not work.ended:
-            try:
-                self.soon(work.cancel)
-                work.wait_for_end()
-            except KeyboardInterrupt:
-                continue
-
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Wait for a coroutine; what ends the wait, an interrupt above all, cancels it.
 
@@ -135,14 +122,44 @@ class LoopThread:
             If the thread is closed, or was meanwhile.
         """
         work = Work(coroutine)
+        self.do(work, work.news.wait)
+
+    def do(self, work: Work, step: Callable[[], None]) -> None:
+        """Take steps until work has ended; what a step raises, cancels it.
+
+        Either way it has ended then, however often the wait for its end, which is near, is
+        interrupted.
+
+        Raises
+        ------
+        NotSignedInError
+            If the thread is closed, or was meanwhile.
+        """
         try:
-            self.begin(work)
+            self._begin(work)
             while not work.ended:
-                work.wait()
+                step()
         except BaseException:
-            self.stop(work)
+            while not work.ended:
+                # Python looks for interrupts at calls: here is none but inside the inner block.
+                try:
+                    self._stop(work)
+                except KeyboardInterrupt:
+                    continue
             raise
         work.result()
+
+    def _begin(self, work: Work) -> None:
+        with self._beginning:
+            if not self._end.alive:
+                work.give_up()
+                raise closed()
+            self._loop.call_soon_threadsafe(work.begin)
+
+    def _stop(self, work: Work) -> None:
+        self.soon(work.cancel)
+        while not work.ended:
+            work.news.wait()
 
     def soon(self, callback: Any) -> None:
         """Call a function in the loop, unless the loop is ending."""

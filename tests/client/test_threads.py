@@ -22,7 +22,7 @@ from threads import in_threads, interrupted_in, often_switching, wait_until_ende
 
 from clarifai_magic import Credentials, connect
 from clarifai_magic.bridge.broker import Broker
-from clarifai_magic.bulk.loop_thread import LoopThread, Work
+from clarifai_magic.bulk.loop_thread import LoopThread, News, Work
 from clarifai_magic.client.channel import _Callable
 from clarifai_magic.client.internals import internals
 from clarifai_magic.client.registry import Registry
@@ -364,10 +364,12 @@ def test_a_loop_thread_winds_up_what_is_stopped():
         finally:
             ended.set()
 
-    work = Work(endless())
-    loop.begin(work)
-    assert begun.wait(60)
-    loop.stop(work)
+    def stopped():
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.do(Work(endless()), stopped)
     assert ended.is_set()
     loop.close()
 
@@ -387,7 +389,7 @@ def test_a_loop_thread_ends_what_is_interrupted_as_it_begins():
     async def work():
         await asyncio.sleep(3600)
 
-    with pytest.raises(KeyboardInterrupt), interrupted_in(threading.Condition.wait):
+    with pytest.raises(KeyboardInterrupt), interrupted_in(News.wait):
         loop.run(work())
     assert not asyncio.all_tasks(loop._loop)
     loop.run(asyncio.sleep(0))
