@@ -76,17 +76,24 @@ class Items:
 
         The iterable's exceptions pass through.
         """
+        self._keep()  # or what an interrupt left half kept would come twice
         for index in sorted(self._kept):
             if index in self._kept:
                 yield index, self._kept[index]
         while self._receive():
-            index, item = self._arrived[0]
-            self._kept[index] = item
-            self.taken = index + 1
-            self._arrived.popleft()
+            [(index, item)] = self._keep()
             yield index, item
         if not self.broken:  # or a generator that has raised ends here, without its further items
             self._total = self.taken
+
+    def _keep(self) -> list[tuple[int, Any]]:
+        """Keep what has arrived: one item at most."""
+        arrived = list(self._arrived)
+        for index, item in arrived:
+            self._kept[index] = item
+            self.taken = index + 1
+        self._arrived.clear()
+        return arrived
 
     def _receive(self) -> bool:
         if self._arrived or self.broken:  # what has raised may have skipped an item

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
@@ -96,8 +97,6 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
 
     Attributes
     ----------
-    failures : dict of int to ClarifaiMagicError
-        The error of each item that was refused or got no answer, by its index.
     retried : int
         Calls that were retried after throttling or an outage.
     """
@@ -132,7 +131,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         self._begun: set[int] = set()  # by an ended process, which may have carried it out
         self._length = 0  # of a map that another process started
         self._arrived: deque[tuple[Batch, Any]] = deque()
-        self.failures: dict[int, ClarifaiMagicError] = {}
+        self._taker = 0  # the thread of the last run
+        self._settling = False
+        self._failures: dict[int, ClarifaiMagicError] = {}
         self.retried = 0
 
     def save(self, path: str | Path) -> Answers:
@@ -166,6 +167,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             )
         if self._store.file is not None:
             raise ItemsError(f"These are saved in {self._store.file.path}.", "Copy that file.")
+        self._settle_the_rest()
         self._store.save(SavedMap(Path(path), self.plan.about(self._items.total)))
         self._finish_file()
         return self
@@ -191,12 +193,20 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
+        self._settle_the_rest()
         return self._store.get(range(len(self))[index])
 
     @property
     def left(self) -> list[int]:
         """The indices of the items without an answer, including failed ones."""
+        self._settle_the_rest()
         return [index for index in range(len(self)) if index not in self._store]
+
+    @property
+    def failures(self) -> dict[int, ClarifaiMagicError]:
+        """The error of each item that was refused or got no answer, by its index."""
+        self._settle_the_rest()
+        return self._failures
 
     def to_frame(self) -> Any:
         """The answers as a table, with a row for each concept of an item.
@@ -228,8 +238,10 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         return self
 
     def _make_ready(self) -> None:
-        """Refuse what cannot begin, before it does."""
+        """Refuse what cannot begin, before it does; what has arrived is not called for again."""
         internals(self._send.session).require_open()
+        self._settle()
+        self._taker = threading.get_ident()
         if self._store.file:
             self._store.file.lock()
 
@@ -251,8 +263,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
     def _stop(self, reason: ClarifaiMagicError) -> None:
         """Tell every item without an answer why there is none."""
         for index in self.left:
-            if index not in self.failures or not self.failures[index].maybe_done:
-                self.failures[index] = reason
+            if index not in self._failures or not self._failures[index].maybe_done:
+                self._failures[index] = _perhaps() if index in self._begun else reason
 
     async def _awaited(self) -> Answers:
         tally, batches = Tally(), self._batches()
@@ -299,7 +311,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             raise other_length(len(self._items), self._length)
 
     def _refuse(self, index: int, error: ClarifaiMagicError) -> None:
-        self.failures[index] = error
+        self._failures[index] = error
 
     def _deliver(self, batch: Batch, outcome: Any) -> None:
         """Receive a request's outcome, in any thread: an atomic step."""
@@ -307,22 +319,34 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
 
     def _settle(self) -> None:
         """Store what has arrived. An interrupt in the middle loses nothing: it runs again."""
-        while self._arrived:
-            self.take(*self._arrived[0])
-            self._arrived.popleft()
+        self._settling = True
+        try:
+            while self._arrived:
+                self.take(*self._arrived[0])
+                self._arrived.popleft()
+        finally:
+            self._settling = False
+
+    def _settle_the_rest(self) -> None:
+        """Store what interrupts have kept the last run from storing.
+
+        Other threads leave that to the thread of the run, which may be in the middle of it.
+        """
+        if self._taker == threading.get_ident() and not self._settling:
+            self._settle()
 
     def take(self, batch: Batch, outcome: Any) -> None:
         """Store a request's outcome: a response, or the error instead."""
         for index, answer in self.plan.answers(batch, outcome):
             if isinstance(answer, ClarifaiMagicError):
-                self.failures[index] = answer
+                self._failures[index] = answer
                 if not answer.maybe_done:
                     self._store.refuse(index)
                 continue
             if index not in self._store:  # or it is delivered for the second time
                 self._store.put(index, answer, self._items.kept(index))
             self._items.answered(index)
-            self.failures.pop(index, None)
+            self._failures.pop(index, None)
 
     @contextmanager
     def _shown(self, tally: Tally) -> Iterator[Callable[[], None]]:
@@ -334,7 +358,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             counts = {
                 "in flight": tally.in_flight,
                 "retried": self.retried,
-                "failed": len(self.failures),
+                "failed": len(self._failures),
                 "waiting": tally.waiting_for,
             }
             return Look(len(self._store), self._items.total, counts)
@@ -357,27 +381,25 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 try:
                     yield tick
                 finally:
-                    settle()
+                    _to_the_end(settle)
         finally:
             if broken := self._items.broken:
                 self._refuse(self._items.taken, _broken(broken))
-            self._begun.clear()
+            self._begun -= self._failures.keys()  # of those that were told
             try:
-                self._store.write()
+                _to_the_end(self._store.write)
             finally:
                 _to_the_end(self._finish_file)
 
     def __repr__(self) -> str:
-        done = len(self._store)
+        failures, done = self.failures, len(self._store)
         words = [f"{done:,} of {len(self):,} answered by {self.plan.method}"]
         if self._by:
             words.append(f"called with an {self._by}")
-        if self.failures:
-            index = min(self.failures)
-            words.append(
-                f"{len(self.failures):,} failed (item {index}: {self.failures[index].message})"
-            )
-        if untried := len(self) - done - len(self.failures):
+        if failures:
+            index = min(failures)
+            words.append(f"{len(failures):,} failed (item {index}: {failures[index].message})")
+        if untried := len(self) - done - len(failures):
             words.append(f"{untried:,} not tried")
         if self.retried:
             words.append(f"{self.retried:,} calls retried")

@@ -83,6 +83,7 @@ class Store:
     def begin(self, items: dict[int, Any]) -> None:
         """Note that a call for some items is about to start, which may change something."""
         if self._file is not None:
+            self._refused -= items.keys()  # or the note would be forgotten with the refusal before
             self._file.write([(number, _digest(item), None) for number, item in items.items()])
 
     def refuse(self, number: int) -> None:
@@ -131,6 +132,7 @@ class Store:
         if refused:
             file.forget(refused)
         for number in fresh:
+            self._mark(number)  # again: an interrupt may have come before the first time
             self._fresh.pop(number, None)
             self._digests.pop(number, None)
         self._refused -= refused

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import itertools
 import random
 import signal
+import sys
 import threading
 from collections import Counter
 
@@ -16,6 +18,7 @@ from support import prediction, sandbox_process, text_input
 
 from clarifai_magic import Credentials, connect
 from clarifai_magic.bulk.mapping import Answers
+from clarifai_magic.bulk.saved import SavedMap
 
 
 @pytest.fixture
@@ -93,15 +96,20 @@ def test_what_changes_something_is_done_once_in_spite_of_them(failing):
     assert len(ids) <= there() - before <= 2_000
 
 
+def in_resume(frame):
+    """Whether a frame is of `Answers.resume`, or of what it calls."""
+    while frame and frame.f_code is not Answers.resume.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
 @pytest.fixture
 def only_in_resume():
     """Interrupts are for `Answers.resume`, and not for the test around it."""
 
     def interrupt(_signal, frame):
-        while frame:
-            if frame.f_code is Answers.resume.__code__:
-                raise KeyboardInterrupt
-            frame = frame.f_back
+        if in_resume(frame):
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
     yield
@@ -142,6 +150,83 @@ def test_interrupts_at_any_moment_lose_nothing_and_do_nothing_twice(seed, tmp_pa
         for each in (answers, session.resume(tmp_path / "run.db", items, progress=False)):
             assert [answer.id for answer in each] == [item.id for item in items]
     assert {name for name, times in seen.items() if times > 1} <= {f"item-{i}" for i in unsure}
+
+
+@contextlib.contextmanager
+def interrupted_again(after):
+    """Have a second interrupt follow the first, that many calls later: there Python looks for it."""
+    left = after
+
+    def count(frame, event, _argument):
+        nonlocal left
+        if event in {"call", "c_return"} and in_resume(frame):
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+
+    def interrupt(_signal, _frame):
+        sys.setprofile(count)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        sys.setprofile(None)
+        signal.signal(signal.SIGINT, before)
+
+
+# Of what Python itself calls and nobody, such as a weak reference's callback, an interrupt is lost.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+@pytest.mark.once
+def test_a_second_interrupt_at_any_moment_loses_nothing_and_has_nothing_done_twice(tmp_path):
+    seen, calls, over = Counter(), itertools.count(), threading.Event()
+
+    def answer(request, response, _context):
+        seen.update(item.id for item in request.inputs)
+        if next(calls) == 12:
+            _thread.interrupt_main()
+        over.wait(0.004)
+        return added(request, response)
+
+    items = list(map(text_input, range(60)))
+    with serving(answer) as (session, _):
+        for after in range(1, 360, 5):
+            seen.clear()
+            calls = itertools.count()
+            path = tmp_path / f"{after}.db"
+            answers = session.amap("PostInputs", items, batch=2, in_flight=4, progress=False)
+            answers.save(path)
+            with interrupted_again(after):
+                answers.resume()
+            unsure = {f"item-{i}" for i, each in answers.failures.items() if each.maybe_done}
+            answers.resume()
+            assert {name for name, times in seen.items() if times > 1} <= unsure
+            for each in (answers, session.resume(path, items, progress=False)):
+                assert [answer.id for answer in each] == [item.id for item in items]
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_what_an_ended_process_had_begun_is_told_though_an_interrupt_came_before_it(tmp_path):
+    def answer(request, response, _context):
+        if len(server.requests) == 1:
+            _thread.interrupt_main()
+        return added(request, response)
+
+    items, path = list(map(text_input, range(100))), tmp_path / "run.db"
+    with serving(answer) as (session, server):
+        session.amap("PostInputs", items, batch=1).save(path)
+        SavedMap(path).write([(90, None, None)])
+        answers = session.resume(path, items, in_flight=1, progress=False)
+        assert len(answers.left) > 10
+        answers.resume()
+        assert answers.left == [90]
+        assert answers.failures[90].maybe_done
+        assert not any(item.id == "item-90" for each in server.requests for item in each.inputs)
+        answers.resume()
+        assert not answers.left
 
 
 def test_a_map_whose_items_come_from_a_map():
