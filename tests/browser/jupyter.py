@@ -197,7 +197,10 @@ class Opened:
         return self.page.locator(".clarifai-form")
 
     def run(self, number: int = 1, *, ends: bool = True) -> None:
-        """Run one cell; a front end that is still starting may lose it, so look and repeat."""
+        """Run one cell; a front end that is still starting may lose it, so look and repeat.
+
+        One that it has taken is waited for, however slow: it would run twice.
+        """
         cell = self.page.locator(".jp-CodeCell").nth(number - 1)
         prompt = cell.locator(".jp-InputPrompt").first
         before = prompt.inner_text()
@@ -208,9 +211,10 @@ class Opened:
             self.page.keyboard.press("Control+Enter")
             with suppress(AssertionError):
                 expect(prompt).not_to_have_text(before, timeout=10_000)
-                expect(prompt).to_have_text(ran, timeout=60_000)
-                return
-        raise TimeoutError("The cell did not run.")
+                break
+        else:
+            raise TimeoutError("The cell did not run.")
+        expect(prompt).to_have_text(ran, timeout=PATIENCE)
 
     def output(self, number: int = 1) -> Locator:
         """What a cell has put out."""
@@ -233,15 +237,23 @@ class Opened:
         """Wait until these words can be read in the notebook's outputs."""
         self.page.locator(".jp-OutputArea-output", has_text=words).first.wait_for()
 
+    def answer(self, text: str) -> None:
+        """Answer a prompt, and wait until it is gone: then its cell gets the focus once more."""
+        prompt = self.page.locator("input.jp-Stdin-input")
+        prompt.fill(text)
+        prompt.press("Enter")
+        expect(prompt).to_have_count(0, timeout=PATIENCE)
+
     def saved(self) -> str:
         """The notebook's file, saved now."""
         before = self.file.stat().st_mtime_ns
         self.page.locator(".jp-CodeCell").first.click(position={"x": 5, "y": 5})
         deadline = time.monotonic() + PATIENCE / 1000
         while time.monotonic() < deadline:
-            text = self.file.read_text()
-            if self.file.stat().st_mtime_ns != before and text.endswith("}\n"):
-                return text  # else it is being written
+            is_new = self.file.stat().st_mtime_ns != before
+            data = self.file.read_bytes()
+            if is_new and data.endswith(b"}\n"):
+                return data.decode()  # else it is being written, maybe to the middle of a character
             self.page.keyboard.press("Control+s")
             self.page.wait_for_timeout(100)
         raise TimeoutError("The notebook was not saved.")
