@@ -162,7 +162,7 @@ def page() -> str:
 
 def _cell(text: str) -> str:
     # Ports differ from run to run.
-    text = re.sub(r"(?<=127\.0\.0\.1:)\d+", "PORT", text)
+    text = re.sub(r"(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+", "PORT", text)
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 

@@ -35,7 +35,7 @@ class Sandbox:
     port : int
         The port to serve on; 0 for any free port.
     tls : bool
-        Whether to serve TLS, with a certificate for this machine (needs `clarifai-magic[tls]`).
+        Whether to serve TLS, with a certificate for `localhost` (needs `clarifai-magic[tls]`).
     latency : float
         Seconds before each response.
     throttle : float
@@ -135,8 +135,7 @@ async def _serve(  # noqa: PLR0913 - what it is made of, then what a `ServerThre
     place: Future[tuple[str, str]],
     stop: asyncio.Event,
 ) -> None:
-    # Not by the name: on its other addresses the port may be another program's.
-    origin = f"{'https' if tls else 'http'}://{LOOPBACK}"
+    origin = "https://localhost" if tls else f"http://{LOOPBACK}"
     with pool, certified() if tls else nullcontext(("", None)) as (authority, context):
 
         def listening(found: int) -> None:

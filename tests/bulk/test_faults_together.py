@@ -180,7 +180,6 @@ def interrupted_again(after):
 # Of what Python itself calls and nobody, such as a weak reference's callback, an interrupt is lost.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
-@pytest.mark.once
 def test_a_second_interrupt_at_any_moment_loses_nothing_and_has_nothing_done_twice(tmp_path):
     seen, calls, over = Counter(), itertools.count(), threading.Event()
 

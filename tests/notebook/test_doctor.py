@@ -46,7 +46,7 @@ def test_the_sessions_ca_bundle_is_for_the_sessions_place_alone(shell, monkeypat
         place = f"--base {own.base} --root-certificates {own.root_certificates}"
         shell.run(f"%clarifai_auth {place} --no-verify")
         assert f"CA bundle {own.root_certificates}" in shell.run("%clarifai_auth doctor")
-        same = own.base.replace("https", "HTTPS")
+        same = own.base.replace("localhost", "LOCALHOST")
         assert "answered in" in shell.run(f"%clarifai_auth doctor --base {same}")
         monkeypatch.setenv("CLARIFAI_ROOT_CERTIFICATES_PATH", str(other.root_certificates))
         text = shell.run(f"%clarifai_auth doctor --base {other.base}")

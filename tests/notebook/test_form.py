@@ -392,7 +392,7 @@ def test_an_untrusted_certificate_is_told_beside_the_certificates(page):
         )
         assert [owner["id"] for owner in page.hears("choice")["owners"]] == ["alice", "acme"]
         page.send("choose", user_id="alice", app_id="main")
-        assert settled(page, output) == SIGNED_IN
+        assert settled(page, output) == SIGNED_IN.replace("127.0.0.1", "localhost")
 
 
 def test_while_the_server_is_slow_the_kernel_answers_and_nothing_disturbs(page, manager, slow):

@@ -143,7 +143,7 @@ def test_the_command_tells_how_to_reach_it_and_ends_cleanly(sent: signal.Signals
     with program:
         lines = [program.stdout.readline() for _ in range(17)]
         exports = dict(line.split(" ", 1)[1].split("=", 1) for line in lines[:5])
-        assert exports["CLARIFAI_API_BASE"].startswith("https://127.0.0.1:")
+        assert exports["CLARIFAI_API_BASE"].startswith("https://localhost:")
         assert exports["CLARIFAI_USER_ID"] == "alice\n"
         assert len(exports["CLARIFAI_PAT"]) == 33
         authority = Path(exports["CLARIFAI_ROOT_CERTIFICATES_PATH"].strip())

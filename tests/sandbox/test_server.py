@@ -176,7 +176,7 @@ def test_tls_serves_both_protocols_under_its_own_authority():
         authority = sandbox.root_certificates
         assert Path(authority).stat().st_mode & 0o777 == 0o600
         address = sandbox.base.removeprefix("https://")
-        assert address.startswith("127.0.0.1:")
+        assert address.startswith("localhost:")
         channel = ClarifaiChannel.get_grpc_channel(base=address, root_certificates_path=authority)
         stub = service_pb2_grpc.V2Stub(channel)
         key = f"Key {sandbox.keys.pat}"
