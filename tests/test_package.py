@@ -92,9 +92,10 @@ def test_signing_in_without_a_terminal_prepares_no_pager_and_no_search_of_long_t
 import sys
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
+before = set(sys.modules)
 shell.run_cell("%load_ext clarifai_magic")
 shell.run_cell("%clarifai_auth").raise_error()
-print([name for name in ("pydoc", "hyperscan") if name in sys.modules])
+print([name for name in ("pydoc", "hyperscan") if name in set(sys.modules) - before])
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -226,7 +226,7 @@ session.map(os.environ["METHOD"], items(), batch=int(os.environ["BATCH"]), in_fl
 
 
 def killed_in_the_middle(server, path, enough, **options):
-    """Map in another process, and kill it once the file has that many answers."""
+    """Map in another process, and kill it once the file's log has that many bytes."""
     environment = {**os.environ, **server, **{name: str(each) for name, each in options.items()}}
     command = [sys.executable, "-c", PROGRAM, path, str(Path(__file__).parents[1])]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
@@ -257,7 +257,7 @@ def signed_in(server):
 
 @pytest.mark.slow
 def test_a_kernel_that_is_killed_goes_on_where_it_was(server, path):
-    killed_in_the_middle(server, path, 20_000, METHOD="PostModelOutputs", COUNT=3_000, BATCH=1)
+    killed_in_the_middle(server, path, 100_000, METHOD="PostModelOutputs", COUNT=3_000, BATCH=1)
     with signed_in(server) as session:
         there = session.resume(path)
         done = {index for index, answer in enumerate(there) if answer}
