@@ -117,8 +117,10 @@ lint: .venv/dev  ## types, style, the direction of imports, and wording
 	$(BIN)/lint-imports
 	$(BIN)/codespell --regex "(?i)anyone who|$(PHRASES)|[\w'’-]+"
 
-docs: .venv-docs/docs  ## the site in build/site; a warning or a broken link is an error
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+# Without --quiet, which hides warnings from --strict too.
+docs: .venv-docs/docs .venv/dev  ## the site in build/site, read in a browser; a warning is an error
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+	$(BIN)/python -m pytest tests/site
 
 dist: .venv/dev  ## the sdist and the wheel
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""Puts the notebooks, which live beside this folder, into the site."""
+"""Puts the notebooks, which live beside this folder, into the site, for any reader."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             )
         )
     return files
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Let the keyboard scroll a notebook's code, as Material lets it scroll other code."""
+    return html.replace('<div class="highlight-ipynb', '<div tabindex="0" class="highlight-ipynb')

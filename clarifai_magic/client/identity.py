@@ -50,7 +50,7 @@ _NOT_WITH_THIS_KEY = {
 class Identity(NamedTuple):
     """What the API said about a key.
 
-    Parameters
+    Attributes
     ----------
     kind : str
         `PAT`, `API_KEY`, or empty if not verified or not known.
