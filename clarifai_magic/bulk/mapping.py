@@ -133,6 +133,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         self._arrived: deque[tuple[Batch, Any]] = deque()
         self._taker = 0  # the thread of the last run
         self._settling = False
+        self._running = False
         self._failures: dict[int, ClarifaiMagicError] = {}
         self.retried = 0
 
@@ -226,8 +227,17 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         return frame_of(self, self.failures)
 
     def resume(self) -> Answers:
-        """Call for the remaining items, and wait; an interrupt ends that without an error."""
-        try:
+        """Call for the remaining items, and wait; an interrupt ends that without an error.
+
+        Raises
+        ------
+        CallError
+            If that is being done already: in another thread or task, or further up in this one.
+        """
+        if self._running:
+            raise _at_it()
+        try:  # no other thread comes between, for Python changes threads at calls
+            self._running = True
             engine = self._engine()
             self._by = engine.tally.by
             self._make_ready()
@@ -235,6 +245,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 engine.run(self._batches(), self._send, self._deliver, tick)
         except KeyboardInterrupt:
             pass
+        finally:
+            self._running = False
         return self
 
     def _make_ready(self) -> None:
@@ -267,6 +279,16 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._failures[index] = _perhaps() if index in self._begun else reason
 
     async def _awaited(self) -> Answers:
+        if self._running:
+            raise _at_it()
+        try:
+            self._running = True
+            await self._call_awaiting()
+        finally:
+            self._running = False
+        return self
+
+    async def _call_awaiting(self) -> None:
         tally, batches = Tally(), self._batches()
 
         async def following() -> Batch | None:
@@ -280,10 +302,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                     await asyncio.wait([sending], timeout=TICK)
                     tick()
             finally:
-                sending.cancel()
-                await asyncio.wait([sending])
+                await _ended(sending)
             sending.result()
-        return self
 
     def _batches(self) -> Iterator[Batch]:
         """Requests for the remaining items, made on demand."""
@@ -419,6 +439,26 @@ def _to_the_end(step: Callable[[], None]) -> None:
             interrupt = error
     if interrupt:
         raise interrupt
+
+
+async def _ended(task: asyncio.Future[None]) -> None:
+    """Cancel a task and wait for its end, which is near, in spite of cancellations."""
+    task.cancel()
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
+
+
+def _at_it() -> CallError:
+    return CallError(
+        "These answers are being called for already.",
+        "Wait for that, or cancel it, before you resume or await them again.",
+    )
 
 
 def _perhaps() -> CallError:
