@@ -112,6 +112,10 @@ class Items:
         """A taken item without an answer."""
         return self._kept[index]
 
+    def unanswered(self) -> dict[int, Any]:
+        """All taken items without an answer, by their indices."""
+        return dict(self._kept)
+
     def answered(self, index: int) -> None:
         """Release an item."""
         self._kept.pop(index, None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import warnings
 from collections import deque
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,12 @@ from clarifai_magic.bulk.progress import Look, bar
 from clarifai_magic.bulk.saved import SavedMap
 from clarifai_magic.bulk.store import Store
 from clarifai_magic.client.internals import internals
-from clarifai_magic.errors import CallError, ClarifaiMagicError, ItemsError
+from clarifai_magic.errors import (
+    CallError,
+    ClarifaiAuthWarning,
+    ClarifaiMagicError,
+    ItemsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -170,8 +176,21 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             raise ItemsError(f"These are saved in {self._store.file.path}.", "Copy that file.")
         self._settle_the_rest()
         self._store.save(SavedMap(Path(path), self.plan.about(self._items.total)))
-        self._finish_file()
+        if not self._send.safe:
+            self._store.begin(self._perhaps_done())
+        if self._running and self._store.file:
+            self._store.file.lock()
+        else:
+            self._finish_file()
         return self
+
+    def _perhaps_done(self) -> dict[int, Any]:
+        """The items without an answer whose calls may have been, or be, carried out."""
+        return {
+            index: item
+            for index, item in self._items.unanswered().items()
+            if (self._failures[index].maybe_done if index in self._failures else self._running)
+        }
 
     def attach(self, file: SavedMap) -> None:
         """Read the answers in an existing file, and write new ones to it."""
@@ -268,9 +287,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         except ItemsError:
             raise
         except ClarifaiMagicError as reason:
-            if not self.left:  # nobody would be told
-                raise
             self._stop(reason)
+            if not self.left:  # all answers came, and map gives them even if the file is full
+                _warn(reason)
 
     def _stop(self, reason: ClarifaiMagicError) -> None:
         """Tell every item without an answer why there is none."""
@@ -307,10 +326,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
 
     def _batches(self) -> Iterator[Batch]:
         """Requests for the remaining items, made on demand."""
-        noted = self._store.file is not None and not self._send.safe
         try:
             for batch in self.plan.batches(self._unanswered(), self._refuse):
-                if noted:  # otherwise it would be lost if this process is killed
+                if not self._send.safe:  # otherwise it would be lost if this process is killed
                     self._store.begin({each: self._items.kept(each) for each in batch.indices})
                 yield batch
         except Exception:
@@ -407,9 +425,19 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._refuse(self._items.taken, _broken(broken))
             self._begun -= self._failures.keys()  # of those that were told
             try:
+                _to_the_end(self._forget_unsent)
                 _to_the_end(self._store.write)
             finally:
                 _to_the_end(self._finish_file)
+
+    def _forget_unsent(self) -> None:
+        """Note that nothing was done for items which did not get as far as a call."""
+        if self._send.safe:
+            return
+        for index in self._items.unanswered():
+            perhaps = index in self._failures and self._failures[index].maybe_done
+            if not (perhaps or index in self._begun):
+                self._store.refuse(index)
 
     def __repr__(self) -> str:
         failures, done = self.failures, len(self._store)
@@ -439,6 +467,12 @@ def _to_the_end(step: Callable[[], None]) -> None:
             interrupt = error
     if interrupt:
         raise interrupt
+
+
+def _warn(reason: ClarifaiMagicError) -> None:
+    # A filter may turn warnings into errors, and here one would lose the answers.
+    with suppress(ClarifaiAuthWarning):
+        warnings.warn_explicit(f"{reason.message} {reason.hint}", ClarifaiAuthWarning, __name__, 0)
 
 
 async def _ended(task: asyncio.Future[None]) -> None:

@@ -49,7 +49,7 @@ class Store:
         """Write all answers to a file from now on, including the current ones."""
         for number in file.numbers(answered=True):
             self._mark(number)
-        for number in self._fresh:
+        for number in list(self._fresh):  # another thread may be filling it
             self._mark(number)
         self._file = file
         self.write()
@@ -82,7 +82,7 @@ class Store:
 
     def begin(self, items: dict[int, Any]) -> None:
         """Note that a call for some items is about to start, which may change something."""
-        if self._file is not None:
+        if self._file is not None and items:
             self._refused -= items.keys()  # or the note would be forgotten with the refusal before
             self._file.write([(number, _digest(item), None) for number, item in items.items()])
 

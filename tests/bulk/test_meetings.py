@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import subprocess
 import threading
 
 import pytest
 from scripted import added, predicted, serving
 from support import prediction, text_input
 
-from clarifai_magic.errors import CallError
+from clarifai_magic.errors import CallError, ClarifaiAuthWarning
 
 
 @pytest.fixture
@@ -101,3 +103,84 @@ def test_cancelled_twice_it_tells_what_may_have_been_added():
 
         assert asyncio.run(cancelled()) == set(range(4))
         slow.go_on.set()
+
+
+def unsure(answers):
+    return {index for index, error in answers.failures.items() if error.maybe_done}
+
+
+def test_what_may_have_been_added_before_it_is_saved_is_not_added_again_by_itself(path):
+    def unreadable(request, response, _context):
+        return b"\xff" if request.inputs[0].id == "item-2" else added(request, response)
+
+    with serving(unreadable) as (session, server):
+        answers = session.map("PostInputs", map(text_input, range(5)), batch=1, progress=False)
+        assert unsure(answers) == {2}
+        answers.save(path)
+        again = session.resume(path, map(text_input, range(5)), progress=False)
+        assert len(server.requests) == 5
+        assert unsure(again) == {2}
+
+
+def test_what_is_in_flight_when_it_is_saved_is_in_the_file_as_begun(path):
+    slow = Slow(added)
+    with serving(slow) as (session, _):
+
+        async def saved():
+            items = list(map(text_input, range(3)))
+            answers = session.amap("PostInputs", items, batch=1, in_flight=1, progress=False)
+            task = asyncio.create_task(answers)
+            await asyncio.to_thread(slow.asked.wait, 20)
+            answers.save(path)
+            copy = path.with_name("copy.db")  # as a kill would leave it
+            for each in path.parent.glob("run.db*"):
+                copy.with_name(each.name.replace("run", "copy")).write_bytes(each.read_bytes())
+            slow.go_on.set()
+            assert not (await task).left
+            return session.resume(copy, items, progress=False)
+
+        assert unsure(asyncio.run(saved())) == {0}
+        assert not session.resume(path).left
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_what_was_not_sent_before_an_interrupt_is_not_told_as_perhaps_added(path):
+    """As much as is in flight waits for its turn, and the file has it as begun."""
+    slow = Slow(added)
+    with serving(slow) as (session, _):
+        options = {"batch": 1, "in_flight": 2, "progress": False}
+        answers = session.amap("PostInputs", map(text_input, range(50)), **options).save(path)
+
+        def interrupt():
+            slow.asked.wait(20)
+            _thread.interrupt_main()
+
+        threading.Thread(target=interrupt).start()
+        answers.resume()
+        slow.go_on.set()
+        sent = unsure(answers)
+        assert 1 <= len(sent) <= 2
+        again = session.resume(path, map(text_input, range(50)), progress=False)
+        assert unsure(again) == sent
+        assert again.left == sorted(sent)
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing(served, tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", folder]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root mounts")
+    session, _ = served
+    items = [prediction(i) for i in range(60)]
+    for item in items:
+        item.inputs[0].data.text.raw = "long " * 1_000
+    try:
+        with pytest.warns(ClarifaiAuthWarning, match="the disk is full"):
+            answers = session.map("PostModelOutputs", items, save=folder / "run.db", progress=False)
+        assert [each.outputs[0].input.id for each in answers] == [f"item-{i}" for i in range(60)]
+        subprocess.run(["mount", "-o", "remount,size=20m", folder], check=True)
+        answers.resume()
+        assert not session.resume(folder / "run.db").left
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
