@@ -112,7 +112,14 @@ class Plan:
                 "The items are whole requests already, so that request= has no place.",
                 "Omit request=, or pass what the requests have many of, such as Inputs.",
             )
-        self.request = request or message_factory.GetMessageClass(described.input_type)()
+        if self._field and request is not None and getattr(request, self._field):
+            raise ItemsError(
+                f"request= has {self._field} already, and those of the items go there.",
+                f"Pass all {self._field} as items.",
+            )
+        self.request = message_factory.GetMessageClass(described.input_type)()
+        if request is not None:
+            self.request.CopyFrom(request)  # the caller may change it for the next map
         if not isinstance(batch, int) or not 1 <= batch <= MOST_INPUTS:
             raise ItemsError(
                 "batch= is the number of items in one request.",

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_MANY = 8  # requests whose answers wait to be stored: more are memory that items at this pace take
+
 
 def begun(  # noqa: PLR0913 - one map's parts
     session: MapSession,
@@ -67,9 +69,10 @@ def resumed(
     internals(session).require_open()
     file = SavedMap(Path(path))
     plan = Plan.of(file.about)
-    coming = Items(() if items is None else items_of(items)[0])
+    items_now, kind = ((), "") if items is None else items_of(items)
+    coming = Items(items_now)
     if items is not None:
-        coming.check(file.about.total, plan.kind, file.path.name)
+        coming.check(file.about, kind, file.path.name)
     answers = Answers(session, plan, coming, **limits)
     answers.attach(file)
     return answers
@@ -136,6 +139,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         self._store = Store(self.plan.answer_class.FromString, key)
         self._begun: set[int] = set()  # by an ended process, which may have carried it out
         self._length = 0  # of a map that another process started
+        self._ends_at: int | None = None  # one that has taken all its items
         self._arrived: deque[tuple[Batch, Any]] = deque()
         self._taker = 0  # the thread of the last run
         self._settling = False
@@ -172,6 +176,11 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 f"{self.plan.method} returns keys, which are not written to a file.",
                 "Omit save=.",
             )
+        if self._store.has_key(self.plan.request.SerializeToString()):
+            raise ItemsError(
+                "request= has the session's key, which is not written to a file.",
+                "Omit save=, or the key.",
+            )
         if self._store.file is not None:
             raise ItemsError(f"These are saved in {self._store.file.path}.", "Copy that file.")
         self._settle_the_rest()
@@ -195,9 +204,15 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
     def attach(self, file: SavedMap) -> None:
         """Read the answers in an existing file, and write new ones to it."""
         self._store.save(file)
-        self._begun = set(file.numbers(answered=False))
-        self._length = file.length()
+        self._look_into(file)
+        self._ends_at = file.about.total
         file.unlock()
+
+    def _look_into(self, file: SavedMap) -> None:
+        """Learn what the calls of others have come to."""
+        told = {index for index, error in self._failures.items() if error.maybe_done}
+        self._begun |= set(file.numbers(answered=False)) - told
+        self._length = file.length()
 
     def _finish_file(self) -> None:
         """Leave the file complete and unlocked until there is more to write."""
@@ -273,8 +288,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         internals(self._send.session).require_open()
         self._settle()
         self._taker = threading.get_ident()
-        if self._store.file:
-            self._store.file.lock()
+        if self._store.file and self._store.lock():
+            self._look_into(self._store.file)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -331,6 +346,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 if not self._send.safe:  # otherwise it would be lost if this process is killed
                     self._store.begin({each: self._items.kept(each) for each in batch.indices})
                 yield batch
+                if self._store.file is not None and len(self._arrived) > _MANY:
+                    self._settle()
+                    self._store.write(due=False)
         except Exception:
             if not self._items.broken:  # by any exception from the iterable
                 raise
@@ -338,9 +356,12 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
     def _unanswered(self) -> Iterator[tuple[int, Any]]:
         """The items that are left; of those that a file has an answer to, it is checked."""
         for index, item in self._items.every():
+            if self._ends_at is not None and index >= self._ends_at:
+                raise other_length(index + 1, self._ends_at)
             if index in self._store:
                 self._store.check(index, item)
                 self._items.answered(index)
+                self._failures.pop(index, None)
             elif index in self._begun:
                 self._refuse(index, _perhaps())
             else:

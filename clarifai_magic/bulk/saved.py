@@ -99,6 +99,7 @@ class SavedMap:
         with self._told():
             self._connection = self._opened()
             self.about = self._read_about()
+            self._version = self._data_version()
 
     def _make(self, about: About) -> None:
         """Complete it before it gets its name."""
@@ -141,8 +142,14 @@ class SavedMap:
             raise ItemsError(f"{self.path.name} is not the file of a map.", "Check the path.")
         return About(*self._connection.execute("SELECT * FROM map").fetchone())
 
-    def lock(self) -> None:
-        """Keep other processes out, and make writing quick, until `unlock`."""
+    def lock(self) -> bool:
+        """Keep others out, and make writing quick, until `unlock`.
+
+        Returns
+        -------
+        bool
+            Whether others have written to the file since this was last unlocked.
+        """
         with self._told():
             # In this order: the log then needs no shared memory, which network drives lack.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -150,6 +157,13 @@ class SavedMap:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             with self._transaction():
                 pass
+            before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    def _data_version(self) -> int:
+        """A number that changes when another connection writes to the file."""
+        found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return found
 
     def unlock(self) -> None:
         """Leave one file behind, for other processes too."""

@@ -8,10 +8,12 @@ import subprocess
 import threading
 
 import pytest
+from clarifai_grpc.grpc.api import service_pb2
 from scripted import added, predicted, serving
-from support import prediction, text_input
+from support import CANARY, prediction, text_input
+from tqdm import tqdm
 
-from clarifai_magic.errors import CallError, ClarifaiAuthWarning
+from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError
 
 
 @pytest.fixture
@@ -184,3 +186,103 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(served, tmp_path):
         assert not session.resume(folder / "run.db").left
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
+
+
+def texts(count):
+    return list(map(text_input, range(count)))
+
+
+def test_a_pattern_that_is_changed_for_the_next_map_changes_no_earlier_one(served):
+    session, server = served
+    pattern, maps = service_pb2.PostModelOutputsRequest(), []
+    for model in ("one", "two"):
+        pattern.model_id = model
+        maps.append(session.amap("PostModelOutputs", texts(1), request=pattern, progress=False))
+
+    async def both():
+        await asyncio.gather(*maps)
+
+    asyncio.run(both())
+    assert sorted(each.model_id for each in server.requests) == ["one", "two"]
+
+
+def test_a_pattern_with_inputs_of_its_own_is_refused_before_a_call(served):
+    session, server = served
+    pattern = service_pb2.PostModelOutputsRequest(model_id="model", inputs=texts(1))
+    with pytest.raises(ItemsError, match="request= has inputs already"):
+        session.map("PostModelOutputs", texts(3), request=pattern, progress=False)
+    assert not server.requests
+
+
+def test_a_pattern_with_the_key_enters_no_file(served, path):
+    session, server = served
+    pattern = service_pb2.PostModelOutputsRequest(model_id=CANARY)
+    with pytest.raises(ItemsError, match="has the session's key"):
+        session.map("PostModelOutputs", texts(1), request=pattern, save=path, progress=False)
+    assert not path.exists()
+    assert not server.requests
+
+
+def test_items_whose_length_nobody_knows_are_taken_all_the_same(served):
+    """What shows the progress of a generator has a length, which raises a TypeError."""
+    session, _ = served
+
+    shown = tqdm(map(prediction, range(3)), disable=True)
+    assert not session.map("PostModelOutputs", shown, progress=False).left
+
+
+def test_what_a_generator_raises_at_once_is_told_as_later(served, path):
+    session, _ = served
+
+    def broken():
+        raise OSError("the disk is gone")
+        yield
+
+    answers = session.map("PostModelOutputs", broken(), progress=False)
+    assert "OSError" in answers.failures[0].message
+    session.map("PostModelOutputs", texts(2), request=PATTERN, save=path, progress=False)
+    assert session.resume(path, broken(), progress=False).failures
+
+
+PATTERN = service_pb2.PostModelOutputsRequest(model_id="model")
+
+
+@pytest.mark.parametrize("other", [None, "text", prediction(3)], ids=["none", "text", "request"])
+def test_another_type_of_item_where_there_is_an_answer_is_refused(served, path, other):
+    session, server = served
+    session.map("PostModelOutputs", texts(5), request=PATTERN, save=path, progress=False)
+    asked = len(server.requests)
+    with pytest.raises(ItemsError, match="Item 3 is not the one"):
+        session.resume(path, [*texts(3), other, text_input(4)], progress=False)
+    assert len(server.requests) == asked
+
+
+def test_more_items_than_the_map_had_are_refused_and_not_called(served, path):
+    session, server = served
+    session.map("PostModelOutputs", texts(5), request=PATTERN, save=path, progress=False)
+    asked = len(server.requests)
+    with pytest.raises(ItemsError, match="6 items, and the map is of 5"):
+        session.resume(path, map(text_input, range(8)), progress=False)
+    assert len(server.requests) == asked
+    assert len(session.resume(path)) == 5
+
+
+def test_answers_that_another_has_written_to_the_file_meanwhile_are_not_called_for_again(path):
+    def failing(request, response, _context):
+        if failing.now and request.inputs[0].id == "item-2":
+            response.status.code = 1  # no such status: a failure
+            return response
+        return added(request, response)
+
+    failing.now = True
+    with serving(failing) as (session, server):
+        first = session.map("PostInputs", texts(5), batch=1, save=path, progress=False)
+        assert first.left == [2]
+        failing.now = False
+        assert not session.resume(path, texts(5), progress=False).left
+        asked = len(server.requests)
+        first.resume()
+        assert len(server.requests) == asked
+        assert not first.left
+        assert not first.failures
+        assert first[2].id == "item-2"
