@@ -154,14 +154,16 @@ class Plan:
 
         Parameters
         ----------
-        items : iterable of (int, message)
-            With their indices.
+        items : iterable of (int, message or ClarifaiMagicError)
+            With their indices; the error in place of an item that could not be made.
         refuse : callable
             Told of an item that is not like the first: its index, and the error.
         """
         some: dict[int, Any] = {}
         for index, item in items:
-            if type_name(item) != self.kind:
+            if isinstance(item, ClarifaiMagicError):  # told by what made it
+                refuse(index, item)
+            elif type_name(item) != self.kind:
                 refuse(index, self._unlike(item))
             elif not self._field:
                 yield Batch(item, (index,))
