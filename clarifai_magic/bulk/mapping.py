@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from clarifai_magic.bulk.batching import Batch
+    from clarifai_magic.bulk.calls import Engine
 
 _log = logging.getLogger(__name__)
 
@@ -272,9 +273,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             raise _at_it()
         try:  # no other thread comes between, for Python changes threads at calls
             self._running = True
-            engine = self._engine()
-            self._by = engine.tally.by
             self._make_ready()
+            engine = self._made_engine()
+            self._by = engine.tally.by
             with self._told(), self._shown(engine.tally) as tick:
                 engine.run(self._batches(), self._send, self._deliver, tick)
         except KeyboardInterrupt:
@@ -290,6 +291,15 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         self._taker = threading.get_ident()
         if self._store.file and self._store.lock():
             self._look_into(self._store.file)
+
+    def _made_engine(self) -> Engine:
+        """An engine, which may have made a key for its workers; or the file is unlocked."""
+        try:
+            return self._engine()
+        except BaseException:
+            if self._store.file:
+                self._store.file.unlock()
+            raise
 
     @contextmanager
     def _told(self) -> Iterator[None]:
