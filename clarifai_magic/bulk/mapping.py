@@ -145,6 +145,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         self._taker = 0  # the thread of the last run
         self._settling = False
         self._running = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the run, if it is awaited
         self._failures: dict[int, ClarifaiMagicError] = {}
         self.retried = 0
 
@@ -222,6 +223,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             if self._items.over and file.about.total != len(self._items):
                 file.end(len(self._items))
             file.unlock()
+            file.refuse_gone()
 
     def __len__(self) -> int:
         return max(len(self._items), self._length)
@@ -269,6 +271,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         CallError
             If that is being done already: in another thread or task, or further up in this one.
         """
+        self._give_up_lost()
         if self._running:
             raise _at_it()
         try:  # no other thread comes between, for Python changes threads at calls
@@ -283,6 +286,12 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         finally:
             self._running = False
         return self
+
+    def _give_up_lost(self) -> None:
+        """Count a run as over that nobody can end: its loop was closed in the middle."""
+        if self._loop and self._loop.is_closed():
+            self._loop = None
+            self._running = False
 
     def _make_ready(self) -> None:
         """Refuse what cannot begin, before it does; what has arrived is not called for again."""
@@ -323,12 +332,15 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._failures[index] = _perhaps() if index in self._begun else reason
 
     async def _awaited(self) -> Answers:
+        self._give_up_lost()
         if self._running:
             raise _at_it()
         try:
             self._running = True
+            self._loop = asyncio.get_running_loop()
             await self._call_awaiting()
         finally:
+            self._loop = None
             self._running = False
         return self
 

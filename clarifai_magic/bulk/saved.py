@@ -100,24 +100,35 @@ class SavedMap:
             self._connection = self._opened()
             self.about = self._read_about()
             self._version = self._data_version()
+            self._file = self._found()
 
     def _make(self, about: About) -> None:
         """Complete it before it gets its name."""
         if self.path.exists():
             raise self._taken()
-        file, made = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
+        file, made = tempfile.mkstemp(dir=self.path.parent, prefix=".clarifai-")
         os.close(file)
         try:
             with closing(sqlite3.connect(made)) as connection:
                 connection.executescript(_SCHEMA)
                 connection.execute("INSERT INTO map VALUES (?, ?, ?, ?, ?)", about)
                 connection.commit()
-            os.link(made, self.path)
+            self._name(made)
         except FileExistsError:
             raise self._taken() from None
         finally:
             with suppress(FileNotFoundError):
                 Path(made).unlink()
+
+    def _name(self, made: str) -> None:
+        """Give a file the path, unless there is one."""
+        try:
+            os.link(made, self.path)
+        except FileExistsError:
+            raise
+        except OSError:  # there are no hard links on network drives, such as Colab's of Google
+            self.path.touch(mode=0o600, exist_ok=False)
+            Path(made).replace(self.path)
 
     def _taken(self) -> ItemsError:
         return ItemsError(
@@ -150,6 +161,7 @@ class SavedMap:
         bool
             Whether others have written to the file since this was last unlocked.
         """
+        self.refuse_gone()
         with self._told():
             # In this order: the log then needs no shared memory, which network drives lack.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -160,6 +172,27 @@ class SavedMap:
             before, self._version = self._version, self._data_version()
         return self._version != before
 
+    def _found(self) -> tuple[int, int] | None:
+        """Which file is at the path; None if there is none."""
+        with suppress(FileNotFoundError):
+            status = self.path.stat()
+            return status.st_dev, status.st_ino
+        return None
+
+    def refuse_gone(self) -> None:
+        """Tell that what is written does not last.
+
+        Raises
+        ------
+        CallError
+            If the file was deleted, moved or replaced.
+        """
+        if self._found() != self._file:
+            raise CallError(
+                f"{self.path.name} was deleted or moved: its answers go with this process.",
+                "Read the answers now, and map what is left to another file.",
+            )
+
     def _data_version(self) -> int:
         """A number that changes when another connection writes to the file."""
         found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
@@ -167,6 +200,8 @@ class SavedMap:
 
     def unlock(self) -> None:
         """Leave one file behind, for other processes too."""
+        if self._found() != self._file:
+            return  # its log is at hand only as long as it is locked
         with suppress(sqlite3.Error):  # a full disk: the log stays, and serves as well
             self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.execute("PRAGMA locking_mode = NORMAL")
@@ -180,6 +215,7 @@ class SavedMap:
         CallError
             If that fails.
         """
+        self.refuse_gone()
         with self._told(), self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import errno
 import io
+import stat
 import subprocess
 import threading
 
@@ -309,3 +311,53 @@ def test_what_shows_no_progress_any_more_costs_no_answers(served, monkeypatch, s
             yield each
 
     assert not session.map("PostModelOutputs", items()).left
+
+
+def test_a_file_that_is_deleted_in_the_middle_is_told_and_its_answers_can_be_read(served, path):
+    session, _ = served
+
+    def items():
+        yield from map(prediction, range(5))
+        threading.Event().wait(0.7)  # the first are written
+        yield prediction(5)
+        path.unlink()
+        yield from map(prediction, range(6, 10))
+
+    with pytest.warns(ClarifaiAuthWarning, match=r"run\.db was deleted"):
+        answers = session.map("PostModelOutputs", items(), save=path, progress=False)
+    assert [each.outputs[0].input.id for each in answers] == [f"item-{i}" for i in range(10)]
+    with pytest.raises(CallError, match=r"run\.db was deleted"):
+        answers.resume()
+
+
+def test_where_there_are_no_hard_links_a_map_is_saved_all_the_same(served, path, monkeypatch):
+    """As on a network drive, such as Google's in Colab."""
+    session, _ = served
+
+    def link(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("os.link", link)
+    assert not session.map("PostModelOutputs", [prediction()], save=path, progress=False).left
+    assert not session.resume(path).left
+    assert [each.name for each in path.parent.iterdir() if each.is_file()] == [path.name]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(ItemsError, match="exists already"):
+        session.map("PostModelOutputs", [prediction()], save=path, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loop_that_was_closed_in_the_middle_does_not_keep_it_from_going_on(served):
+    session, _ = served
+    answers = session.amap(
+        "PostModelOutputs", map(prediction, range(2_000)), in_flight=2, progress=False
+    )
+    loop = asyncio.new_event_loop()
+
+    async def begun():
+        loop.kept = asyncio.create_task(answers)
+        await asyncio.sleep(0.05)
+
+    loop.run_until_complete(begun())
+    loop.close()
+    assert not answers.resume().left
