@@ -10,6 +10,7 @@ import errno
 import os
 import sqlite3
 import tempfile
+import threading
 import weakref
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ _SCHEMA = f"""
     CREATE TABLE map (method TEXT, kind TEXT, request BLOB, batch INTEGER, total INTEGER);
     CREATE TABLE items (number INTEGER PRIMARY KEY, digest BLOB, answer BLOB);
 """
-Row = tuple[int, "bytes | None", "bytes | None"]
+Row = tuple[int, "bytes | None", bytes]
 
 _CODE_OF = {
     "database is locked": 5,
@@ -93,6 +94,7 @@ class SavedMap:
 
     def __init__(self, path: Path, about: About | None = None) -> None:
         self.path = path.absolute()  # `%cd` changes nothing
+        self._one_at_a_time = threading.RLock()  # a thread may save what another fills
         if about is not None:
             with self._told():
                 self._make(about)
@@ -162,7 +164,7 @@ class SavedMap:
             Whether others have written to the file since this was last unlocked.
         """
         self.refuse_gone()
-        with self._told():
+        with self._one_at_a_time, self._told():
             # In this order: the log then needs no shared memory, which network drives lack.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -202,7 +204,10 @@ class SavedMap:
         """Leave one file behind, for other processes too."""
         if self._found() != self._file:
             return  # its log is at hand only as long as it is locked
-        with suppress(sqlite3.Error):  # a full disk: the log stays, and serves as well
+        with (
+            self._one_at_a_time,
+            suppress(sqlite3.Error),
+        ):  # a full disk: the log stays, and serves as well
             self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.execute("PRAGMA locking_mode = NORMAL")
             self._connection.execute("SELECT * FROM map").fetchone()
@@ -218,6 +223,18 @@ class SavedMap:
         self.refuse_gone()
         with self._told(), self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
+
+    def begin(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        """Write numbers and digests of items that are started, unless they are there.
+
+        Raises
+        ------
+        CallError
+            If that fails.
+        """
+        self.refuse_gone()
+        with self._told(), self._transaction() as connection:
+            connection.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, NULL)", rows)
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Forget that items were started."""
@@ -235,14 +252,15 @@ class SavedMap:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection
-        self._roll_back()  # what an interrupt left open
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+        with self._one_at_a_time:
+            self._roll_back()  # what an interrupt left open
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

@@ -86,7 +86,7 @@ class Store:
         """Note that a call for some items is about to start, which may change something."""
         if self._file is not None and items:
             self._refused -= items.keys()  # or the note would be forgotten with the refusal before
-            self._file.write([(number, _digest(item), None) for number, item in items.items()])
+            self._file.begin([(number, _digest(item)) for number, item in items.items()])
 
     def lock(self) -> bool:
         """Lock the file, and tell whether others have changed it since; their answers count."""

@@ -361,3 +361,33 @@ def test_a_loop_that_was_closed_in_the_middle_does_not_keep_it_from_going_on(ser
     loop.run_until_complete(begun())
     loop.close()
     assert not answers.resume().left
+
+
+@pytest.mark.parametrize("method", ["PostModelOutputs", "PostInputs"])
+def test_saved_by_another_thread_it_goes_on_and_all_is_in_the_file(path, method):
+    answer = {"PostModelOutputs": predicted, "PostInputs": added}[method]
+    pattern = PATTERN if method == "PostModelOutputs" else None
+    half = threading.Event()
+
+    def items():
+        for number in range(3_000):
+            if number == 500:
+                half.set()
+            yield text_input(number)
+
+    with serving(lambda request, response, _: answer(request, response)) as (session, _):
+        answers = session.amap(
+            method, items(), request=pattern, batch=1, in_flight=8, progress=False
+        )
+
+        def save():
+            half.wait(20)
+            answers.save(path)
+
+        thread = threading.Thread(target=save)
+        thread.start()
+        answers.resume()
+        thread.join()
+        assert len(answers) == 3_000
+        assert not answers.left
+        assert not session.resume(path).left
