@@ -112,7 +112,14 @@ class Plan:
                 "The items are whole requests already, so that request= has no place.",
                 "Omit request=, or pass what the requests have many of, such as Inputs.",
             )
-        self.request = request or message_factory.GetMessageClass(described.input_type)()
+        if self._field and request is not None and getattr(request, self._field):
+            raise ItemsError(
+                f"request= has {self._field} already, and those of the items go there.",
+                f"Pass all {self._field} as items.",
+            )
+        self.request = message_factory.GetMessageClass(described.input_type)()
+        if request is not None:
+            self.request.CopyFrom(request)  # the caller may change it for the next map
         if not isinstance(batch, int) or not 1 <= batch <= MOST_INPUTS:
             raise ItemsError(
                 "batch= is the number of items in one request.",
@@ -147,14 +154,16 @@ class Plan:
 
         Parameters
         ----------
-        items : iterable of (int, message)
-            With their indices.
+        items : iterable of (int, message or ClarifaiMagicError)
+            With their indices; the error in place of an item that could not be made.
         refuse : callable
             Told of an item that is not like the first: its index, and the error.
         """
         some: dict[int, Any] = {}
         for index, item in items:
-            if type_name(item) != self.kind:
+            if isinstance(item, ClarifaiMagicError):  # told by what made it
+                refuse(index, item)
+            elif type_name(item) != self.kind:
                 refuse(index, self._unlike(item))
             elif not self._field:
                 yield Batch(item, (index,))

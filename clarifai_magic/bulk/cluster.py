@@ -187,13 +187,16 @@ class _Run:
     def _hand_out(self) -> bool:
         """Hand out what there is room for; whether anything is under way."""
         if time.monotonic() - self._looked > 1:
-            self._threads, self._looked = self._cluster.threads(), time.monotonic()
+            self._looked = time.monotonic()
+            with reached():
+                self._threads = self._cluster.threads()
         # Where there is no worker yet, what waits for one makes an adaptive cluster start it.
         while len(self._under_way) < _AHEAD * max(1, self._threads):
             share = self._shares.next()
             if share is None:
                 break
-            with _whole():  # or a worker would do what nobody waits for
+            internals(self._send.session).require_open()  # or it would not pickle
+            with reached(), _whole():  # or a worker would do what nobody waits for
                 share.began = time.monotonic()
                 future = self._cluster.submit(Work(self._send, share.batches))
                 self._under_way[future] = share
@@ -258,10 +261,31 @@ class _Run:
     def _give_up(self) -> None:
         """End what is under way, and tell what it may have done."""
         for future, share in self._under_way.items():
-            future.cancel()
+            with suppress(Exception):  # of a cluster that is gone
+                future.cancel()
             if self._threads and not self._send.safe:
                 for batch in share.batches:
                     self._deliver(batch, uncertain("The map ended before the answer came"))
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Tell in words what a cluster raises that is not there any more.
+
+    Raises
+    ------
+    CallError
+        In place of the cluster's own errors, of many kinds.
+    """
+    try:
+        yield
+    except ClarifaiMagicError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        raise CallError(
+            f"The cluster takes no calls: {type(error).__name__}.",
+            "Check that its client is open and that it runs; resume() continues.",
+        ) from None
 
 
 @contextmanager

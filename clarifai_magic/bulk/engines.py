@@ -38,9 +38,13 @@ class Terms(NamedTuple):
         ------
         ItemsError
             If there are no workers that could get a key.
+        CallError
+            If they must not have one, or cannot be reached.
         ScopeError
             If the calls would all be refused with such a key.
         """
+        if client is not None:
+            _ready(client, insecure=self.insecure)
         if self.scopes is None:
             return
         if client is None:
@@ -76,9 +80,17 @@ def engine_for(client: Any, session: MapSession, terms: Terms) -> Engine:
         return InProcess()
     from clarifai_magic.bulk.cluster import OnCluster
 
-    cluster = _cluster(client, insecure=terms.insecure)
-    cluster.threads()  # which refuses to send a key in plaintext, before one is created
+    cluster = _ready(client, insecure=terms.insecure)
     return OnCluster(cluster, session.for_workers(scopes=terms.scopes, expires=terms.expires))
+
+
+def _ready(client: Any, *, insecure: bool) -> Cluster:
+    from clarifai_magic.bulk.cluster import reached
+
+    cluster = _cluster(client, insecure=insecure)
+    with reached():
+        cluster.threads()  # which refuses to send a key in plaintext, before one is created
+    return cluster
 
 
 def _cluster(client: Any, *, insecure: bool) -> Cluster:

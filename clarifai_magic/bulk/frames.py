@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from clarifai_grpc.grpc.api import resources_pb2
@@ -21,6 +22,8 @@ COLUMNS = ("index", "concept_id", "name", "score", "text", "error")
 
 class Column:
     """The inputs that a column's values stand for; what is missing stays None.
+
+    A value of which no input can be made stands for the error that tells so.
 
     Parameters
     ----------
@@ -84,13 +87,20 @@ def _plain(values: Any) -> Iterable[Any]:
 
 
 def _is_missing(value: Any) -> bool:
-    # nan is not itself, and pandas' NA does not tell; neither is a text, bytes or a message.
-    return value is None or is_a(value, "pandas.api.typing", "NAType") or value != value  # noqa: PLR0124
+    # nan is not itself. Of what is no number, such as an array, that may be no question.
+    nan = isinstance(value, Number) and value != value  # noqa: PLR0124
+    return value is None or nan or is_a(value, "pandas.api.typing", "NAType", "NaTType")
 
 
 def _input(value: Any) -> Any:
     if isinstance(value, str):
-        return resources_pb2.Input(data={"text": {"raw": str(value)}})
+        try:
+            return resources_pb2.Input(data={"text": {"raw": str(value)}})
+        except ValueError:  # a lone surrogate
+            return ItemsError(
+                "The text cannot be written as UTF-8.",
+                "Replace what is half a character: text.encode(errors='replace').decode().",
+            )
     if isinstance(value, bytes):
         return resources_pb2.Input(data={"image": {"base64": bytes(value)}})
     return None if _is_missing(value) else value
@@ -143,15 +153,23 @@ Row = tuple[str, str, float, str]
 
 def _rows(answer: Any) -> list[Row]:
     """A row for each concept of an answer; one without, if there is none."""
-    parts = [answer] if answer is None else getattr(answer, "outputs", None) or [answer]
+    parts = [answer]
+    for name in ("results", "outputs"):  # a workflow's response has results, which have outputs
+        parts = [inner for part in parts for inner in getattr(part, name, None) or [part]]
     rows: list[Row] = []
     for data in (getattr(part, "data", None) for part in parts):
         if not isinstance(data, resources_pb2.Data):
             continue
         text = data.text.raw
-        every = [data, *(region.data for region in data.regions)]
-        concepts = [concept for each in every for concept in each.concepts]
+        concepts = [concept for each in _every(data) for concept in each.concepts]
         rows += [(each.id, each.name, each.value, text) for each in concepts]
         if text and not concepts:
             rows.append(("", "", float("nan"), text))
     return rows or [("", "", float("nan"), "")]
+
+
+def _every(data: resources_pb2.Data) -> Iterator[resources_pb2.Data]:
+    """The data of an answer, of its regions, and of a video's frames with theirs."""
+    yield data
+    for part in (*data.regions, *data.frames):
+        yield from _every(part.data)

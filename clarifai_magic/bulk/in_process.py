@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clarifai_magic.bulk.calls import Deliver, Send
 
 TICK = 0.1  # seconds between updates of the progress
+_MOST_WAITING = 2_048  # items: enough for a moment in which the answers are stored
 
 
 class InProcess:
@@ -63,8 +64,8 @@ class _Window:
 
     Parameters
     ----------
-    size : int
-        The most that may wait here.
+    most : int
+        The most that may wait here; fewer if they have many items.
 
     Attributes
     ----------
@@ -72,8 +73,8 @@ class _Window:
         Called when there is room for more.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, most: int) -> None:
+        self._most = self._size = most
         self._ready: deque[Batch] = deque()
         self._over = False
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -94,6 +95,7 @@ class _Window:
         if batch is None:
             self._over = True
         else:
+            self._size = max(1, min(self._most, _MOST_WAITING // len(batch.indices)))
             self._ready.append(batch)
 
     def serve(self) -> None:

@@ -13,6 +13,8 @@ from clarifai_magic.errors import ItemsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from clarifai_magic.bulk.saved import About
+
 
 class Items:
     """An iterable of any length, numbered; taken items without an answer can be taken again.
@@ -34,7 +36,7 @@ class Items:
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self._total = len(items) if isinstance(items, Sized) else None
+        self._total = _length(items)
         self._coming = enumerate(items)
         self._arrived: deque[tuple[int, Any]] = deque()
         self._kept: dict[int, Any] = {}
@@ -52,20 +54,34 @@ class Items:
 
     def first(self) -> list[Any]:
         """The first item, which can still be taken; none if there is none."""
-        self._receive()
+        try:
+            self._receive()
+        except Exception:
+            if not self.broken:  # which is told in the item's place
+                raise
         return [item for _, item in self._arrived]
 
-    def check(self, total: int | None, kind: str, name: str) -> None:
+    def check(self, about: About, kind: str, name: str) -> None:
         """Check whether they may be the items of a saved map, as far as that shows at once.
+
+        Parameters
+        ----------
+        about : About
+            The map.
+        kind : str
+            Full name of their type if it is known; otherwise the first item shows it.
+        name : str
+            Of the map's file.
 
         Raises
         ------
         ItemsError
             If they are not.
         """
-        if total is not None and self._total not in {None, total}:
-            raise other_length(len(self), total)
-        if [type_name(item) for item in self.first()] not in ([], [kind]):
+        if about.total is not None and self._total not in {None, about.total}:
+            raise other_length(len(self), about.total)
+        kinds = [kind] if kind else [type_name(item) for item in self.first()]
+        if kinds not in ([], [about.kind]):
             raise ItemsError(
                 f"The type of these items differs from those in {name}.",
                 "Pass the same items in the same order.",
@@ -112,6 +128,10 @@ class Items:
         """A taken item without an answer."""
         return self._kept[index]
 
+    def unanswered(self) -> dict[int, Any]:
+        """All taken items without an answer, by their indices."""
+        return dict(self._kept)
+
     def answered(self, index: int) -> None:
         """Release an item."""
         self._kept.pop(index, None)
@@ -120,6 +140,13 @@ class Items:
     def over(self) -> bool:
         """Whether all have been taken."""
         return not self.broken and self.taken == self._total and not self._arrived
+
+
+def _length(items: Iterable[Any]) -> int | None:
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except TypeError:  # what shows progress, such as tqdm, may wrap what has no length
+        return None
 
 
 def other_length(count: int, total: int) -> ItemsError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import warnings
 from collections import deque
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,12 @@ from clarifai_magic.bulk.progress import Look, bar
 from clarifai_magic.bulk.saved import SavedMap
 from clarifai_magic.bulk.store import Store
 from clarifai_magic.client.internals import internals
-from clarifai_magic.errors import CallError, ClarifaiMagicError, ItemsError
+from clarifai_magic.errors import (
+    CallError,
+    ClarifaiAuthWarning,
+    ClarifaiMagicError,
+    ItemsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,8 +37,11 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from clarifai_magic.bulk.batching import Batch
+    from clarifai_magic.bulk.calls import Engine
 
 _log = logging.getLogger(__name__)
+
+_MANY = 8  # requests whose answers wait to be stored: more are memory that items at this pace take
 
 
 def begun(  # noqa: PLR0913 - one map's parts
@@ -61,9 +70,10 @@ def resumed(
     internals(session).require_open()
     file = SavedMap(Path(path))
     plan = Plan.of(file.about)
-    coming = Items(() if items is None else items_of(items)[0])
+    items_now, kind = ((), "") if items is None else items_of(items)
+    coming = Items(items_now)
     if items is not None:
-        coming.check(file.about.total, plan.kind, file.path.name)
+        coming.check(file.about, kind, file.path.name)
     answers = Answers(session, plan, coming, **limits)
     answers.attach(file)
     return answers
@@ -130,9 +140,12 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         self._store = Store(self.plan.answer_class.FromString, key)
         self._begun: set[int] = set()  # by an ended process, which may have carried it out
         self._length = 0  # of a map that another process started
+        self._ends_at: int | None = None  # one that has taken all its items
         self._arrived: deque[tuple[Batch, Any]] = deque()
         self._taker = 0  # the thread of the last run
         self._settling = False
+        self._running = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the run, if it is awaited
         self._failures: dict[int, ClarifaiMagicError] = {}
         self.retried = 0
 
@@ -165,19 +178,43 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 f"{self.plan.method} returns keys, which are not written to a file.",
                 "Omit save=.",
             )
+        if self._store.has_key(self.plan.request.SerializeToString()):
+            raise ItemsError(
+                "request= has the session's key, which is not written to a file.",
+                "Omit save=, or the key.",
+            )
         if self._store.file is not None:
             raise ItemsError(f"These are saved in {self._store.file.path}.", "Copy that file.")
         self._settle_the_rest()
         self._store.save(SavedMap(Path(path), self.plan.about(self._items.total)))
-        self._finish_file()
+        if not self._send.safe:
+            self._store.begin(self._perhaps_done())
+        if self._running and self._store.file:
+            self._store.file.lock()
+        else:
+            self._finish_file()
         return self
+
+    def _perhaps_done(self) -> dict[int, Any]:
+        """The items without an answer whose calls may have been, or be, carried out."""
+        return {
+            index: item
+            for index, item in self._items.unanswered().items()
+            if (self._failures[index].maybe_done if index in self._failures else self._running)
+        }
 
     def attach(self, file: SavedMap) -> None:
         """Read the answers in an existing file, and write new ones to it."""
         self._store.save(file)
-        self._begun = set(file.numbers(answered=False))
-        self._length = file.length()
+        self._look_into(file)
+        self._ends_at = file.about.total
         file.unlock()
+
+    def _look_into(self, file: SavedMap) -> None:
+        """Learn what the calls of others have come to."""
+        told = {index for index, error in self._failures.items() if error.maybe_done}
+        self._begun |= set(file.numbers(answered=False)) - told
+        self._length = file.length()
 
     def _finish_file(self) -> None:
         """Leave the file complete and unlocked until there is more to write."""
@@ -186,6 +223,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             if self._items.over and file.about.total != len(self._items):
                 file.end(len(self._items))
             file.unlock()
+            file.refuse_gone()
 
     def __len__(self) -> int:
         return max(len(self._items), self._length)
@@ -226,24 +264,51 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         return frame_of(self, self.failures)
 
     def resume(self) -> Answers:
-        """Call for the remaining items, and wait; an interrupt ends that without an error."""
-        try:
-            engine = self._engine()
-            self._by = engine.tally.by
+        """Call for the remaining items, and wait; an interrupt ends that without an error.
+
+        Raises
+        ------
+        CallError
+            If that is being done already: in another thread or task, or further up in this one.
+        """
+        self._give_up_lost()
+        if self._running:
+            raise _at_it()
+        try:  # no other thread comes between, for Python changes threads at calls
+            self._running = True
             self._make_ready()
+            engine = self._made_engine()
+            self._by = engine.tally.by
             with self._told(), self._shown(engine.tally) as tick:
                 engine.run(self._batches(), self._send, self._deliver, tick)
         except KeyboardInterrupt:
             pass
+        finally:
+            self._running = False
         return self
+
+    def _give_up_lost(self) -> None:
+        """Count a run as over that nobody can end: its loop was closed in the middle."""
+        if self._loop and self._loop.is_closed():
+            self._loop = None
+            self._running = False
 
     def _make_ready(self) -> None:
         """Refuse what cannot begin, before it does; what has arrived is not called for again."""
         internals(self._send.session).require_open()
         self._settle()
         self._taker = threading.get_ident()
-        if self._store.file:
-            self._store.file.lock()
+        if self._store.file and self._store.lock():
+            self._look_into(self._store.file)
+
+    def _made_engine(self) -> Engine:
+        """An engine, which may have made a key for its workers; or the file is unlocked."""
+        try:
+            return self._engine()
+        except BaseException:
+            if self._store.file:
+                self._store.file.unlock()
+            raise
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -256,9 +321,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         except ItemsError:
             raise
         except ClarifaiMagicError as reason:
-            if not self.left:  # nobody would be told
-                raise
             self._stop(reason)
+            if not self.left:  # all answers came, and map gives them even if the file is full
+                _warn(reason)
 
     def _stop(self, reason: ClarifaiMagicError) -> None:
         """Tell every item without an answer why there is none."""
@@ -267,6 +332,19 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._failures[index] = _perhaps() if index in self._begun else reason
 
     async def _awaited(self) -> Answers:
+        self._give_up_lost()
+        if self._running:
+            raise _at_it()
+        try:
+            self._running = True
+            self._loop = asyncio.get_running_loop()
+            await self._call_awaiting()
+        finally:
+            self._loop = None
+            self._running = False
+        return self
+
+    async def _call_awaiting(self) -> None:
         tally, batches = Tally(), self._batches()
 
         async def following() -> Batch | None:
@@ -280,19 +358,19 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                     await asyncio.wait([sending], timeout=TICK)
                     tick()
             finally:
-                sending.cancel()
-                await asyncio.wait([sending])
+                await _ended(sending)
             sending.result()
-        return self
 
     def _batches(self) -> Iterator[Batch]:
         """Requests for the remaining items, made on demand."""
-        noted = self._store.file is not None and not self._send.safe
         try:
             for batch in self.plan.batches(self._unanswered(), self._refuse):
-                if noted:  # otherwise it would be lost if this process is killed
+                if not self._send.safe:  # otherwise it would be lost if this process is killed
                     self._store.begin({each: self._items.kept(each) for each in batch.indices})
                 yield batch
+                if self._store.file is not None and len(self._arrived) > _MANY:
+                    self._settle()
+                    self._store.write(due=False)
         except Exception:
             if not self._items.broken:  # by any exception from the iterable
                 raise
@@ -300,9 +378,12 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
     def _unanswered(self) -> Iterator[tuple[int, Any]]:
         """The items that are left; of those that a file has an answer to, it is checked."""
         for index, item in self._items.every():
+            if self._ends_at is not None and index >= self._ends_at:
+                raise other_length(index + 1, self._ends_at)
             if index in self._store:
                 self._store.check(index, item)
                 self._items.answered(index)
+                self._failures.pop(index, None)
             elif index in self._begun:
                 self._refuse(index, _perhaps())
             else:
@@ -387,9 +468,19 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._refuse(self._items.taken, _broken(broken))
             self._begun -= self._failures.keys()  # of those that were told
             try:
+                _to_the_end(self._forget_unsent)
                 _to_the_end(self._store.write)
             finally:
                 _to_the_end(self._finish_file)
+
+    def _forget_unsent(self) -> None:
+        """Note that nothing was done for items which did not get as far as a call."""
+        if self._send.safe:
+            return
+        for index in self._items.unanswered():
+            perhaps = index in self._failures and self._failures[index].maybe_done
+            if not (perhaps or index in self._begun):
+                self._store.refuse(index)
 
     def __repr__(self) -> str:
         failures, done = self.failures, len(self._store)
@@ -419,6 +510,32 @@ def _to_the_end(step: Callable[[], None]) -> None:
             interrupt = error
     if interrupt:
         raise interrupt
+
+
+def _warn(reason: ClarifaiMagicError) -> None:
+    # A filter may turn warnings into errors, and here one would lose the answers.
+    with suppress(ClarifaiAuthWarning):
+        warnings.warn_explicit(f"{reason.message} {reason.hint}", ClarifaiAuthWarning, __name__, 0)
+
+
+async def _ended(task: asyncio.Future[None]) -> None:
+    """Cancel a task and wait for its end, which is near, in spite of cancellations."""
+    task.cancel()
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
+
+
+def _at_it() -> CallError:
+    return CallError(
+        "These answers are being called for already.",
+        "Wait for that, or cancel it, before you resume or await them again.",
+    )
 
 
 def _perhaps() -> CallError:

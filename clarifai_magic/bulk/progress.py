@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,19 +29,31 @@ class Look(NamedTuple):
 
 @contextmanager
 def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
-    """Show a bar with rate and time left, for the block; yields the function that updates it."""
+    """Show a bar with rate and time left, for the block; yields the function that updates it.
+
+    Where nothing can be written any more, such as to a closed pipe, nothing is shown.
+    """
     from tqdm.auto import tqdm
 
     now = look()
-    shown = tqdm(total=now.total, initial=now.done, desc=title)
+    shown: Any = None
+    with _if_writable():
+        shown = tqdm(total=now.total, initial=now.done, desc=title)
 
     def show() -> None:
         now = look()
-        shown.n, shown.total = now.done, now.total
-        shown.set_postfix({name: count for name, count in now.counts.items() if count})
+        with _if_writable():
+            shown.n, shown.total = now.done, now.total
+            shown.set_postfix({name: count for name, count in now.counts.items() if count})
 
-    with shown:
-        try:
-            yield show
-        finally:
-            show()
+    try:
+        yield show
+    finally:
+        show()
+        with _if_writable():
+            shown.close()
+
+
+def _if_writable() -> suppress:
+    # A closed or full stream; there may be none, and then neither is there a bar.
+    return suppress(OSError, ValueError, AttributeError)

@@ -10,6 +10,7 @@ import errno
 import os
 import sqlite3
 import tempfile
+import threading
 import weakref
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ _SCHEMA = f"""
     CREATE TABLE map (method TEXT, kind TEXT, request BLOB, batch INTEGER, total INTEGER);
     CREATE TABLE items (number INTEGER PRIMARY KEY, digest BLOB, answer BLOB);
 """
-Row = tuple[int, "bytes | None", "bytes | None"]
+Row = tuple[int, "bytes | None", bytes]
 
 _CODE_OF = {
     "database is locked": 5,
@@ -93,30 +94,43 @@ class SavedMap:
 
     def __init__(self, path: Path, about: About | None = None) -> None:
         self.path = path.absolute()  # `%cd` changes nothing
+        self._one_at_a_time = threading.RLock()  # a thread may save what another fills
         if about is not None:
             with self._told():
                 self._make(about)
         with self._told():
             self._connection = self._opened()
             self.about = self._read_about()
+            self._version = self._data_version()
+            self._file = self._found()
 
     def _make(self, about: About) -> None:
         """Complete it before it gets its name."""
         if self.path.exists():
             raise self._taken()
-        file, made = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
+        file, made = tempfile.mkstemp(dir=self.path.parent, prefix=".clarifai-")
         os.close(file)
         try:
             with closing(sqlite3.connect(made)) as connection:
                 connection.executescript(_SCHEMA)
                 connection.execute("INSERT INTO map VALUES (?, ?, ?, ?, ?)", about)
                 connection.commit()
-            os.link(made, self.path)
+            self._name(made)
         except FileExistsError:
             raise self._taken() from None
         finally:
             with suppress(FileNotFoundError):
                 Path(made).unlink()
+
+    def _name(self, made: str) -> None:
+        """Give a file the path, unless there is one."""
+        try:
+            os.link(made, self.path)
+        except FileExistsError:
+            raise
+        except OSError:  # there are no hard links on network drives, such as Colab's of Google
+            self.path.touch(mode=0o600, exist_ok=False)
+            Path(made).replace(self.path)
 
     def _taken(self) -> ItemsError:
         return ItemsError(
@@ -141,19 +155,59 @@ class SavedMap:
             raise ItemsError(f"{self.path.name} is not the file of a map.", "Check the path.")
         return About(*self._connection.execute("SELECT * FROM map").fetchone())
 
-    def lock(self) -> None:
-        """Keep other processes out, and make writing quick, until `unlock`."""
-        with self._told():
+    def lock(self) -> bool:
+        """Keep others out, and make writing quick, until `unlock`.
+
+        Returns
+        -------
+        bool
+            Whether others have written to the file since this was last unlocked.
+        """
+        self.refuse_gone()
+        with self._one_at_a_time, self._told():
             # In this order: the log then needs no shared memory, which network drives lack.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             with self._transaction():
                 pass
+            before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    def _found(self) -> tuple[int, int] | None:
+        """Which file is at the path; None if there is none."""
+        with suppress(FileNotFoundError):
+            status = self.path.stat()
+            return status.st_dev, status.st_ino
+        return None
+
+    def refuse_gone(self) -> None:
+        """Tell that what is written does not last.
+
+        Raises
+        ------
+        CallError
+            If the file was deleted, moved or replaced.
+        """
+        if self._found() != self._file:
+            raise CallError(
+                f"{self.path.name} was deleted or moved: its answers go with this process.",
+                "Read the answers now, and map what is left to another file.",
+            )
+
+    def _data_version(self) -> int:
+        """A number that changes when another connection writes to the file."""
+        found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return found
 
     def unlock(self) -> None:
         """Leave one file behind, for other processes too."""
-        with suppress(sqlite3.Error):  # a full disk: the log stays, and serves as well
+        if self._found() != self._file:
+            return  # its log is at hand only as long as it is locked
+        with (
+            self._one_at_a_time,
+            suppress(sqlite3.Error),
+        ):  # a full disk: the log stays, and serves as well
             self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.execute("PRAGMA locking_mode = NORMAL")
             self._connection.execute("SELECT * FROM map").fetchone()
@@ -166,8 +220,21 @@ class SavedMap:
         CallError
             If that fails.
         """
+        self.refuse_gone()
         with self._told(), self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
+
+    def begin(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        """Write numbers and digests of items that are started, unless they are there.
+
+        Raises
+        ------
+        CallError
+            If that fails.
+        """
+        self.refuse_gone()
+        with self._told(), self._transaction() as connection:
+            connection.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, NULL)", rows)
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Forget that items were started."""
@@ -185,14 +252,15 @@ class SavedMap:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection
-        self._roll_back()  # what an interrupt left open
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+        with self._one_at_a_time:
+            self._roll_back()  # what an interrupt left open
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

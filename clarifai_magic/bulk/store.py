@@ -6,6 +6,8 @@ import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import EncodeError
+
 from clarifai_magic.errors import ItemsError
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Store:
         """Write all answers to a file from now on, including the current ones."""
         for number in file.numbers(answered=True):
             self._mark(number)
-        for number in self._fresh:
+        for number in list(self._fresh):  # another thread may be filling it
             self._mark(number)
         self._file = file
         self.write()
@@ -82,9 +84,17 @@ class Store:
 
     def begin(self, items: dict[int, Any]) -> None:
         """Note that a call for some items is about to start, which may change something."""
-        if self._file is not None:
+        if self._file is not None and items:
             self._refused -= items.keys()  # or the note would be forgotten with the refusal before
-            self._file.write([(number, _digest(item), None) for number, item in items.items()])
+            self._file.begin([(number, _digest(item)) for number, item in items.items()])
+
+    def lock(self) -> bool:
+        """Lock the file, and tell whether others have changed it since; their answers count."""
+        if self._file is None or not self._file.lock():
+            return False
+        for number in self._file.numbers(answered=True):
+            self._mark(number)
+        return True
 
     def refuse(self, number: int) -> None:
         """Note that nothing was done for an item after all."""
@@ -138,6 +148,10 @@ class Store:
         self._refused -= refused
         self._written = time.monotonic()
 
+    def has_key(self, data: bytes) -> bool:
+        """Whether the key is in some bytes."""
+        return self._key.encode() in data
+
     def _keyless(self, answer: Any) -> bytes:
         data: bytes = answer.SerializeToString()
         # As long as the key: lengths are part of a message's bytes.
@@ -146,6 +160,9 @@ class Store:
 
 
 def _digest(item: Any) -> bytes:
-    """An item's digest, which is the same in another process."""
-    written = item.SerializeToString(deterministic=True)
+    """An item's digest, which is the same in another process; empty for what has none."""
+    try:
+        written = item.SerializeToString(deterministic=True)
+    except (AttributeError, EncodeError, ValueError):  # no message, or one that fails alone
+        return b""
     return hashlib.blake2b(written, digest_size=8).digest()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from conftest import OF_THE_APP, PREDICTING, interrupt, once, prepared, without_ids, worker_keys
 from support import prediction, text_input
 
 from clarifai_magic import Credentials, connect
+from clarifai_magic.bulk.mapping import resumed
 from clarifai_magic.client.internals import internals
-from clarifai_magic.errors import ItemsError, ScopeError, UnreachableError
+from clarifai_magic.errors import (
+    CallError,
+    ItemsError,
+    NotSignedInError,
+    ScopeError,
+    UnreachableError,
+)
 from clarifai_magic.sandbox import Sandbox
 
 
@@ -99,3 +109,28 @@ class Contract:
             )
         assert sorted(answers.failures) == answers.left == [0, 1, 2]
         assert all(isinstance(error, UnreachableError) for error in answers.failures.values())
+
+    def test_logout_in_the_middle_keeps_what_is_done_and_tells_the_rest(self, session, client):
+        def items():
+            yield from map(prediction, range(300))
+            session.close()
+            yield from map(prediction, range(300, 400))
+
+        answers = session.map("PostModelOutputs", items(), client=client, in_flight=4)
+        assert any(answers)
+        assert answers.failures
+        assert all(isinstance(each, NotSignedInError) for each in answers.failures.values())
+
+    def test_a_file_that_is_in_use_is_told_before_a_key_is_made(self, session, client, tmp_path):
+        path, items = tmp_path / "run.db", [text_input(i) for i in range(3)]
+        session.map("PostModelOutputs", items, request=OF_THE_APP, save=path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            answers = resumed(
+                session, path, items, client=client, scopes=PREDICTING,
+                in_flight=4, timeout=None, progress=False,
+            )  # fmt: skip
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(CallError, match="in use"):
+                answers.resume()
+        assert not worker_keys(session)
+        assert not answers.resume().left

@@ -147,6 +147,29 @@ def test_two_maps_at_once_have_each_their_own(session, dask):
     assert not any(each.failures for each in answers)
 
 
+def test_a_client_that_is_closed_in_the_middle_ends_the_map_with_what_is_done(session):
+    with cluster(**IN_THIS_PROCESS) as (_, client):
+
+        def items():
+            yield from map(prediction, range(300))
+            client.close()
+            yield from map(prediction, range(300, 400))
+
+        answers = session.map("PostModelOutputs", items(), client=client, in_flight=4)
+        assert any(answers)
+        assert sorted(answers.failures) == answers.left
+        assert "The cluster" in answers.failures[answers.left[0]].message
+
+
+def test_a_client_that_is_closed_is_refused_before_a_file_is_made(session, tmp_path):
+    path = tmp_path / "run.db"
+    with cluster(**IN_THIS_PROCESS) as (_, client):
+        client.close()
+        with pytest.raises(CallError, match="The cluster takes no calls"):
+            session.map("PostModelOutputs", [prediction()], client=client, save=path)
+    assert not path.exists()
+
+
 def test_what_is_no_cluster_is_refused_in_one_line(session):
     with pytest.raises(ItemsError, match="client= is a str"):
         session.map("PostModelOutputs", [prediction()], client="ray")

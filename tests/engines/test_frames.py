@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -12,7 +13,7 @@ from clarifai_grpc.grpc.api import resources_pb2, service_pb2
 from conftest import OF_THE_APP
 from support import text_input
 
-from clarifai_magic.bulk.frames import items_of
+from clarifai_magic.bulk.frames import frame_of, items_of
 from clarifai_magic.errors import CallError, ItemsError
 
 TEXTS = ["a cat", "a dog on https://example.com/train.jpg", "Ünï\ncode"]
@@ -63,6 +64,32 @@ def test_a_missing_value_fails_for_itself(session, column):
     answers = mapped(session, column)
     assert list(answers.failures) == [0, 2, 3]
     assert answers[1].input.data.text.raw == "a cat"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("half of \ud83d", "cannot be written as UTF-8"),
+        (np.array([1.0, 2.0]), "Its type is ndarray"),
+        (pl.Series([1, 2]), "Its type is Series"),
+        (pd.NaT, "Its type is NoneType"),
+    ],
+    ids=["surrogate", "array", "series", "NaT"],
+)
+def test_a_value_of_which_no_input_can_be_made_fails_for_itself(session, value, words):
+    column = pd.Series([None] * 3, dtype=object)
+    for index, each in enumerate(["a cat", value, "a dog"]):
+        column[index] = each
+    answers = mapped(session, column)
+    assert list(answers.failures) == [1]
+    assert words in answers.failures[1].message
+    assert answers[2].input.data.text.raw == "a dog"
+
+
+def test_a_column_of_arrays_is_refused_in_one_line(session):
+    column = pd.Series([np.array([1.0, 2.0])])
+    with pytest.raises(ItemsError, match="values of type ndarray"):
+        mapped(session, column)
 
 
 def test_a_column_of_messages_is_one_of_those(session):
@@ -144,8 +171,24 @@ def test_without_pandas_one_line_says_what_to_install(session, monkeypatch):
 
 
 def test_a_saved_map_goes_on_with_the_same_column(session, tmp_path):
-    column = pd.Series(TEXTS)
+    column = pd.Series([None, *TEXTS])
     mapped(session, column, save=tmp_path / "answers")
     answers = session.resume(tmp_path / "answers", column, progress=False)
-    assert [answer.input.data.text.raw for answer in answers] == TEXTS
-    assert isinstance(answers[0], resources_pb2.Output)
+    assert list(answers.failures) == [0]
+    assert [answer.input.data.text.raw for answer in answers[1:]] == TEXTS
+    assert isinstance(answers[1], resources_pb2.Output)
+
+
+def test_concepts_of_workflows_and_of_a_videos_frames_are_in_the_table():
+    data = {
+        "frames": [
+            {"data": {"concepts": [{"id": "frame"}]}},
+            {"data": {"regions": [{"data": {"concepts": [{"id": "region"}]}}]}},
+        ]
+    }
+    response = service_pb2.PostWorkflowResultsResponse(
+        results=[{"outputs": [{"data": data}, {"data": {"concepts": [{"id": "second"}]}}]}]
+    )
+    for answer in (response, response.results[0]):
+        table = frame_of([answer], {})
+        assert list(table["concept_id"]) == ["frame", "region", "second"]
