@@ -183,6 +183,24 @@ class Written(Layer):
         return self.masked(write, bytes(what), lambda _data: NOTICE.encode())
 
 
+class Asked(Written):
+    """In front of a function that asks at a terminal, past the standard streams."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Ask; return the answer."""
+        masker = self.masker
+        if masker is not None and args:
+            args = (self._prompt(masker, args[0]), *args[1:])
+        elif masker is not None and "prompt" in options:
+            options["prompt"] = self._prompt(masker, options["prompt"])
+        return self.original(*args, **options)
+
+    def _prompt(self, masker: Masker, prompt: Any) -> Any:
+        text = str(prompt)
+        with self._writing:
+            return self._shown(masker, text)
+
+
 class Paged(Layer):
     """In front of the pager, which runs a program to show a text."""
 

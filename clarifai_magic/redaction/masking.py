@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_magic.credentials.secret import MASK
@@ -76,12 +78,15 @@ class Masker:
         ]
         # A first look leaves out all letters that are in no key, those of \\n in JSON, too.
         self._fold = Folding(frozenset().union(*(each.text for each in plain)))
-        counted = [window for key in real for _, window in counted_spelling(key).windows()]
+        # Unless a key has an x itself, that of 0x is left out, too.
+        counted = [
+            window for key in real for _, window in counted_spelling(key, self._fold).windows()
+        ]
         texts = [*(window.text for window in self._windows), *counted]
         signs = escapes(self._fold.letters)
         self._escapes = {len(texts) + number for number, _ in enumerate(signs)}
         self._look = Look([*texts, *signs])
-        self._escape = b"|".join(map(re.escape, signs))
+        self._signs_of_escapes = signs
 
     def finds(self, data: bytes) -> bool:
         """Whether it contains a key."""
@@ -145,11 +150,20 @@ class Masker:
         for start, end in self._blocks(data):
             for markup in self._suspected(data[start:end]):
                 first = max(0, start - REACH)
-                near = Reading(data[first : end + REACH], first, markup=markup)
-                found += [near.places[slice(*run)] for run in self._given_away(near.letters)]
+                found += self._pieces(Reading(data[first : end + REACH], first, markup=markup))
         for text in self._signs:
             found += [[match.span()] for match in re.finditer(re.escape(text), data)]
         return _united(found) if found else found
+
+    def _pieces(self, near: Reading) -> Iterator[Pieces]:
+        """The pieces of each part of a key, then of those that the masks of others would join."""
+        letters, places = near.letters, near.places
+        while runs := list(self._given_away(letters)):
+            yield from (places[slice(*run)] for run in runs)
+            kept = bytearray(b"\1" * len(letters))
+            for start, end in runs:
+                kept[start:end] = bytes(end - start)
+            letters, places = bytes(compress(letters, kept)), list(compress(places, kept))
 
     def _blocks(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Start and end of each part of a text that may have a key."""
@@ -175,7 +189,7 @@ class Masker:
         escaped = not found.isdisjoint(self._escapes)
         found -= self._escapes
         if len(block) <= REACH:  # otherwise base64 is searched within lines, not across them
-            found |= self._look(EVERY_LETTER(block))
+            found |= self._look(_unwrapped(block))
             escaped = self._has_escapes(block)
         if not (found or escaped or has_markup(block)):
             return []
@@ -188,13 +202,18 @@ class Masker:
     def _is_clean(self, data: bytes) -> bool:
         """Whether a short text needs only one look."""
         return not (
-            self._look(self._fold(data) + b" " + EVERY_LETTER(data))
+            self._look(self._fold(data) + b" " + _unwrapped(data))
             or self._has_escapes(data)
             or has_markup(data)
         )
 
     def _has_escapes(self, data: bytes) -> bool:
-        return b"\\" in data and re.search(self._escape, data) is not None
+        return b"\\" in data and self._escape.search(data) is not None
+
+    @cached_property
+    def _escape(self) -> re.Pattern[bytes]:
+        # Compiled on first use: signing in is faster.
+        return re.compile(b"|".join(map(re.escape, self._signs_of_escapes)))
 
     def _given_away(self, letters: bytes) -> Iterator[tuple[int, int]]:
         """Start and end of each part of a key."""
@@ -227,6 +246,11 @@ class Continuation:
         self._before = (self._before + condensed(end))[-masker.remembered :]
 
 
+def _unwrapped(data: bytes) -> bytes:
+    """Its letters without JSON's line breaks, which no other look leaves out for all of base64."""
+    return EVERY_LETTER(data.replace(b"\\r", b"").replace(b"\\n", b""))
+
+
 def _as_they_are(keys: Iterable[str]) -> list[bytes]:
     """The bytes of each key, including its JSON form, longest first."""
     texts = {text.encode() for key in keys for text in (key, json.dumps(key)[1:-1])}
@@ -250,7 +274,7 @@ class _Window(NamedTuple):
 
     def runs(self, letters: bytes) -> Iterator[tuple[int, int]]:
         """Start and end of each part that reveals too much and contains this window."""
-        whole, least = self.spelling
+        whole, least, _ = self.spelling
         size = len(self.text)
         at = letters.find(self.text)
         while at >= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -76,21 +77,28 @@ def of_streams() -> Iterator[Place]:
 
 
 def of_terminal() -> Iterator[Place]:
-    """The methods that write to the standard streams, and the pagers, separate programs."""
+    """The methods that write to the standard streams, and what shows text in other ways."""
     from IPython.core import page
 
     yield from of_streams()
     yield Place(page, "pager_page", layers.Paged)
-    if _pages():
+    if _is_terminal(sys.stdin, sys.__stdin__) and _is_terminal(sys.stdout, sys.__stdout__):
+        import getpass
         import pydoc
 
+        yield Place(builtins, "input", layers.Asked)
+        yield Place(getpass, "getpass", layers.Asked)
         yield Place(pydoc, "pager", layers.Helped)
 
 
-def _pages() -> bool:
-    """Whether ``help`` would run a pager, rather than print."""
+def _is_terminal(*streams: Any) -> bool:
+    """Whether one of a stream's values, now and when the process began, is a terminal."""
+    return any(map(_isatty, streams))
+
+
+def _isatty(stream: Any) -> bool:
     try:
-        return sys.stdin.isatty() and sys.stdout.isatty()
+        return bool(stream.isatty())
     except (AttributeError, ValueError):  # there is none, or it is closed
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ SHOWN = 8
 ALPHANUMERIC = frozenset(code for code in range(128) if chr(code).isalnum())
 _USUAL_KEY = 32
 _SMALLEST_WINDOW = 6  # so that other hexadecimal digits rarely match one
+_LINE = 10  # characters of base64, the shortest lines in which a long text is searched
 _LOWER = bytes(range(256)).lower()
 
 
@@ -53,16 +55,20 @@ class Spelling(NamedTuple):
         Only letters and digits.
     least : int
         The number of them in a row that reveals too much.
+    line : int
+        The number of them on a line, on each of which to find it; by default, any.
     """
 
     text: bytes
     least: int
+    line: int = sys.maxsize
 
     def windows(self) -> list[tuple[int, bytes]]:
         """Parts of it and their offsets; everything that reveals too much contains one."""
-        size = max(_SMALLEST_WINDOW, self.least // 2)
+        row = min(self.least, self.line)
+        size = max(_SMALLEST_WINDOW, row // 2)
         last = len(self.text) - size
-        starts = {*range(0, last, self.least - size + 1), last}
+        starts = {*range(0, last, row - size + 1), last}
         return [(start, self.text[start : start + size]) for start in starts]
 
 
@@ -90,17 +96,19 @@ _ESCAPED = (b"25", b"u000000")
 """What of an escape stands before each number: of %25XX, a text quoted twice, and \\U000000XX."""
 
 
-def counted_spelling(key: str) -> Spelling:
-    """A key as the numbers 0x61, 0x62 and so on, where the x may be a separator."""
-    return _spelling([b"0%02x" % each for each in key.encode()], key)
+def counted_spelling(key: str, fold: Folding) -> Spelling:
+    """A key as the numbers 0x61, 0x62 and so on, as a first look reads them."""
+    return _spelling([fold(b"0x%02x" % each) for each in key.encode()], key)
 
 
 def base64_spellings(key: str) -> list[Spelling]:
     """A key in base64."""
     least = shown(key) * 8 // 6
-    plain = [Spelling(EVERY_LETTER(each), least) for each in _base64(key.encode())]
-    wide = _base64(key.encode("utf-16-le"))
-    return [*plain, *(Spelling(EVERY_LETTER(each), 2 * least) for each in wide)]
+    narrow, wide = _base64(key.encode()), _base64(key.encode("utf-16-le"))
+    return [
+        *(Spelling(EVERY_LETTER(each), least, _LINE) for each in narrow),
+        *(Spelling(EVERY_LETTER(each), 2 * least, 2 * _LINE) for each in wide),
+    ]
 
 
 def _spelling(units: list[bytes], key: str, more: int = 0) -> Spelling:

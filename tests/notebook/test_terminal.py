@@ -9,7 +9,10 @@ import sys
 import pexpect
 import pytest
 from pexpect.popen_spawn import PopenSpawn
+from reading import MOST, recovered
 from support import CANARY, IN_A_TERMINAL, IPYTHON
+
+from clarifai_magic.credentials.secret import MASK
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +60,32 @@ def test_ctrl_c_leaves_no_half_signed_in_state(terminal):
     terminal.expect(PROMPT)
     assert "Not signed in." in run(terminal, "%clarifai_auth status")
     assert "NameError" in run(terminal, "stub")
+
+
+SIGN_IN = "get_ipython().run_line_magic('clarifai_auth', '--from var:key --app-id main')"
+
+
+@pytest.mark.parametrize("around", ["", "with redirect_stdout(StringIO()): "])
+def test_prompts_and_pagers_show_no_key(terminal, sandbox, around):
+    """They write past Python's streams, which may be others during sign-in."""
+    run(
+        terminal,
+        "import getpass, os; from contextlib import redirect_stdout; from io import StringIO",
+    )
+    run(terminal, f"os.environ['PAGER'] = 'cat'; key = '{sandbox.keys.pat}'")
+    run(terminal, "Told = type('Told', (), {'__doc__': key + chr(10) * 100})")
+    run(terminal, around + SIGN_IN)
+    for cell in ("input(f'{key} or {1}? ')", "getpass.getpass(prompt=f'{key} or {1}? ')"):
+        terminal.sendline(cell)
+        terminal.expect(r"(\S.*) or 1\? ")
+        assert terminal.match[1].endswith(MASK), cell
+        assert "'an answer'" in run(terminal, "an answer")
+    for cell in ("help(Told)", "Told?"):
+        shown = run(terminal, cell)
+        assert MASK in shown
+        assert recovered(shown, sandbox.keys.pat) <= MOST, cell
+    run(terminal, "%clarifai_auth logout")
+    assert "True" in run(terminal, "type(input) is type(print)")
 
 
 def test_a_script_is_asked_nothing_though_a_terminal_is_there(environment, tmp_path):

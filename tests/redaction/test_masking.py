@@ -31,6 +31,7 @@ KEYS = [
     "not-that-fruit-but-another-berry",
     "9F" * 3 + "0123456789abcdefABCDEFGHIJ",
     "k" * 500 + "0123456789ab",
+    "0x" * 2 + "3f9a1c7be0d25864" * 31 + "xx.key-of-512-ch",
     ODD,
 ]
 PUNCTUATION = "!" * 10 + '"#$%&' + "~" * 20
@@ -122,6 +123,7 @@ def test_any_key_is_masked(masker_of, key):
         f"Key {key}!",
         json.dumps(key),
         key.encode().hex(" "),
+        ", ".join(map(hex, key.encode())),
         base64.b64encode(key.encode()).decode(),
         json.dumps("\n".join(key)),
         json.dumps("\n".join(key) + "filler" * 1000),
@@ -181,6 +183,29 @@ def test_an_escape_may_follow_the_end_of_a_link(masker_of):
 def test_bytes_without_a_key_are_the_very_same(masker_of):
     data = random.Random(7).randbytes(300_000)
     assert masker_of(CANARY).binary(data) is data
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("length", [32, 64, 512])
+def test_wrapped_base64_is_masked_however_long_the_key_and_the_lines(masker_of, length, encoding):
+    key = "".join(random.choices("0123456789abcdef", k=length))
+    masker, coded = masker_of(key), base64.b64encode(key.encode(encoding)).decode()
+    shortest = 10 if encoding == "utf-8" else 20  # lines that are searched in a long text
+    for width, filler in [(6, ""), (shortest, "filler " * 1_000), (76, "filler " * 1_000)]:
+        text = "\n".join(coded[at : at + width] for at in range(0, len(coded), width)) + filler
+        for shown in (masker.text(text), masker.json(json.dumps(text).encode())):
+            assert recovered(shown, key) <= MOST * length // 32, (width, len(filler))
+
+
+@pytest.mark.parametrize("length", [32, 64])
+def test_masks_join_nothing_that_gives_more_away(masker_of, length):
+    key = "".join(random.choices("0123456789abcdef", k=length))
+    width = length // 4
+    lines = [key[at : at + width] for at in range(0, length, width)]
+    dump = "\n".join(f"{each.encode().hex(' ', 2)}  {each}" for each in lines)
+    masker = masker_of(key)
+    for shown in (masker.text(dump).replace(MASK, ""), masker.binary(dump.encode())):
+        assert recovered(shown, key) <= MOST * length // 32, shown
 
 
 def test_a_key_without_letters_is_masked_whole(masker_of):
