@@ -43,20 +43,25 @@ class Look:
 
     def __call__(self, data: bytes) -> set[int]:
         """The positions of those that are in it."""
-        self._before -= len(data)
-        if self._before > 0 or not self._free.acquire(blocking=False):
+        if (self._scan is None and not self._is_worthwhile(data)) or not self._free.acquire(
+            blocking=False
+        ):
             return self._one_by_one(data)
         found: set[int] = set()
         try:
             if self._scan is None:
                 self._scan = _scanner(self._texts)
-            self._scan(data, match_event_handler=_note, context=found)
+            self._scan(data, _note, 0, found)
         except ImportError:  # it is there, and cannot be loaded
             self._before = math.inf
             return self._one_by_one(data)
         finally:
             self._free.release()
         return found
+
+    def _is_worthwhile(self, data: bytes) -> bool:
+        self._before -= len(data)
+        return self._before <= 0
 
     def _one_by_one(self, data: bytes) -> set[int]:
         lower = data.lower()

@@ -248,7 +248,9 @@ class Continuation:
 
 def _unwrapped(data: bytes) -> bytes:
     """Its letters without JSON's line breaks, which no other look leaves out for all of base64."""
-    return EVERY_LETTER(data.replace(b"\\r", b"").replace(b"\\n", b""))
+    if b"\\" in data:
+        data = data.replace(b"\\r", b"").replace(b"\\n", b"")
+    return EVERY_LETTER(data)
 
 
 def _as_they_are(keys: Iterable[str]) -> list[bytes]:
