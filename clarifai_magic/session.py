@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -360,7 +361,7 @@ def connect(
 
 
 def _guarded() -> None:
-    """Have keys masked where no magics do that: IPython runs none of this code."""
+    """Have keys masked wherever output is shown, whether or not a magic has signed in."""
     if marimo.runtime() is not None:
         from clarifai_magic.redaction.marimo import guard
 
@@ -369,6 +370,12 @@ def _guarded() -> None:
         from clarifai_magic.redaction import dashboards
 
         dashboards.guard()
+    elif "IPython" in sys.modules:
+        from IPython import get_ipython
+
+        if (shell := get_ipython()) is not None:
+            # Its guard is the extension's, which `%config` and `%unload_ext` know.
+            shell.extension_manager.load_extension("clarifai_magic")
 
 
 def _close(reference: ref[Session]) -> None:

@@ -11,10 +11,11 @@ from leaks import (
     XMODES,
     in_kernel,
     in_terminal,
+    kernel,
     matrix_in_kernel,
     matrix_in_terminal,
 )
-from reading import MOST
+from reading import MOST, recovered
 from support import SUMMARY
 
 RUNNERS = {"kernel": in_kernel, "terminal": in_terminal}
@@ -57,6 +58,20 @@ def test_the_same_sinks_show_a_key_that_is_not_guarded(environment, sandbox, pla
     environment(PAT=sandbox.keys.pat)
     leaks = RUNNERS[place](BY_HAND, sandbox.keys.pat, "Verbose")
     assert [name for name in CELLS if not leaks[name]] == []
+
+
+@pytest.mark.parametrize("option", ["guard", "no guard"])
+def test_a_session_of_connect_is_guarded_like_a_magics(environment, sandbox, option):
+    """Unless the notebook has turned the guard off."""
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    off = "%load_ext clarifai_magic\n%config ClarifaiMagics.guard = False\n"
+    with kernel() as running:
+        running.seen((off if option == "no guard" else "") + BY_HAND)
+        running.seen("import clarifai_magic; session = clarifai_magic.connect()")
+        shown = running.seen("print(key)")
+        assert (recovered(shown, sandbox.keys.pat) > MOST) == (option == "no guard")
+        running.seen("session.close()")
+        assert recovered(running.seen("print(key)"), sandbox.keys.pat) > MOST
 
 
 @pytest.mark.slow
