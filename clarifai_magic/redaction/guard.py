@@ -1,8 +1,8 @@
 """Keeps the keys of open sessions out of everything that is shown, stored or written.
 
 A kernel makes every message (streams, results, displays, errors, widget messages and replies)
-with its session's ``serialize``, and sends binary data with ``send``. In a terminal everything,
-prompts included, goes through the buffers of the standard streams, except pagers' text. What
+with its session's ``serialize``, and sends binary data with ``send``. In a terminal everything
+goes through the buffers of the standard streams, except prompts and pagers' text. What
 IPython itself stores and writes to files goes through its history and its log.
 """
 
