@@ -51,6 +51,11 @@ class Agent:
             "insert_execute_code_cell", cell_index=-1, cell_source=code, timeout=PATIENCE
         )
 
+    def shown(self, code: str) -> str:
+        """Add a cell that puts something out, and run it; again outside it if that is missed."""
+        text = self.run(code)
+        return self.execute(code) if text.startswith("[COMPLETED") else text
+
     def execute(self, code: str) -> str:
         """Run code that is in no cell and puts something out.
 

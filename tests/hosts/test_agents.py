@@ -98,8 +98,8 @@ def test_a_person_signs_in_at_a_prompt_where_the_server_executes(
     cells = (f"{PATIENT}\n%clarifai_auth --from prompt --app-id main", TOKEN)
     shared = share(f"{server.url}/mcp", *cells)
     agent, person = shared.agent, shared.person
-    assert "a person runs %clarifai_auth --from prompt in a cell, or sets" in agent.run(SIGN_IN)
-    assert "Not signed in yet: run %clarifai_auth --from prompt" in agent.run("stub.MyScopes")
+    assert "a person runs %clarifai_auth --from prompt in a cell, or sets" in agent.shown(SIGN_IN)
+    assert "Not signed in yet: run %clarifai_auth --from prompt" in agent.shown("stub.MyScopes")
     for line in ("%clarifai_auth", "%clarifai_auth --from prompt"):
         refused = agent.execute(line)
         assert "nobody can answer a prompt here" in refused
@@ -113,8 +113,8 @@ def test_a_person_signs_in_at_a_prompt_where_the_server_executes(
     person.says("Signed in as alice")
     person.run(2)
     person.says("written")
-    assert "alice" in agent.run(LIST)
-    assert "[clarifai key]" in agent.run(PRY)
+    assert "alice" in agent.shown(LIST)
+    assert "[clarifai key]" in agent.shown(PRY)
     assert "[clarifai key]" in agent.execute(PRY)
 
 
@@ -127,7 +127,7 @@ def test_an_agent_at_the_prompt_waits_for_nobody(share, server):
     shared.person.says("a person runs %clarifai_auth --from prompt in a cell, or sets")
     last = shared.agent.call("read_cell", cell_index=2)
     assert "A person types the key at the prompt, within 1 seconds. An agent cannot" in last
-    assert "free" in shared.agent.run("'free'")
+    assert "free" in shared.agent.shown("'free'")
 
 
 def test_a_person_signs_in_by_the_form_of_their_own_cell(share, server, sandbox):
@@ -138,13 +138,13 @@ def test_a_person_signs_in_by_the_form_of_their_own_cell(share, server, sandbox)
     shared = share(transport, SIGN_IN, TOKEN)
     agent, person = shared.agent, shared.person
     agent.run(IMPATIENT)
-    assert "a person runs %clarifai_auth in this kernel's notebook" in agent.run("%clarifai_auth")
+    assert "a person runs %clarifai_auth in this kernel's notebook" in agent.shown("%clarifai_auth")
     agent.run("%clarifai_auth --from prompt")
-    assert "free" in agent.run("'free'")
+    assert "free" in agent.shown("'free'")
     person.run()
     person.sign_in(sandbox.keys.other_pat)
     person.says("Signed in as bob")
     person.run(2)
     person.says("written")
-    assert "bob" in agent.run(LIST)
-    assert "[clarifai key]" in agent.run(PRY)
+    assert "bob" in agent.shown(LIST)
+    assert "[clarifai key]" in agent.shown(PRY)
