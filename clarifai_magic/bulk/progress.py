@@ -47,9 +47,11 @@ def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
             shown.set_postfix({name: count for name, count in now.counts.items() if count})
 
     try:
-        yield show
-    finally:
-        show()
+        try:
+            yield show
+        finally:
+            show()
+    finally:  # despite an interrupt; or any thread may close it, and wait for tqdm's lock
         with _if_writable():
             shown.close()
 
