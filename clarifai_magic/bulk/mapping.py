@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import warnings
 from collections import deque
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,14 @@ from clarifai_magic.bulk import engines
 from clarifai_magic.bulk.awaiting import Repeatable
 from clarifai_magic.bulk.batching import Plan, type_name
 from clarifai_magic.bulk.calls import MapSession, Send, Tally
+from clarifai_magic.bulk.ending import (
+    broken_off,
+    ended,
+    perhaps_done,
+    running_already,
+    to_the_end,
+    warn,
+)
 from clarifai_magic.bulk.frames import frame_of, items_of
 from clarifai_magic.bulk.in_process import TICK
 from clarifai_magic.bulk.items import Items, other_length
@@ -25,8 +32,6 @@ from clarifai_magic.bulk.saved import SavedMap
 from clarifai_magic.bulk.store import Store
 from clarifai_magic.client.internals import internals
 from clarifai_magic.errors import (
-    CallError,
-    ClarifaiAuthWarning,
     ClarifaiMagicError,
     ItemsError,
 )
@@ -273,7 +278,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         """
         self._give_up_lost()
         if self._running:
-            raise _at_it()
+            raise running_already()
         try:  # no other thread comes between, for Python changes threads at calls
             self._running = True
             self._make_ready()
@@ -323,18 +328,18 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         except ClarifaiMagicError as reason:
             self._stop(reason)
             if not self.left:  # all answers came, and map gives them even if the file is full
-                _warn(reason)
+                warn(reason)
 
     def _stop(self, reason: ClarifaiMagicError) -> None:
         """Tell every item without an answer why there is none."""
         for index in self.left:
             if index not in self._failures or not self._failures[index].maybe_done:
-                self._failures[index] = _perhaps() if index in self._begun else reason
+                self._failures[index] = perhaps_done() if index in self._begun else reason
 
     async def _awaited(self) -> Answers:
         self._give_up_lost()
         if self._running:
-            raise _at_it()
+            raise running_already()
         try:
             self._running = True
             self._loop = asyncio.get_running_loop()
@@ -358,7 +363,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                     await asyncio.wait([sending], timeout=TICK)
                     tick()
             finally:
-                await _ended(sending)
+                await ended(sending)
             sending.result()
 
     def _batches(self) -> Iterator[Batch]:
@@ -385,7 +390,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._items.answered(index)
                 self._failures.pop(index, None)
             elif index in self._begun:
-                self._refuse(index, _perhaps())
+                self._refuse(index, perhaps_done())
             else:
                 yield index, item
         if self._items.over and len(self._items) < self._length:
@@ -462,16 +467,16 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 try:
                     yield tick
                 finally:
-                    _to_the_end(settle)
+                    to_the_end(settle)
         finally:
             if broken := self._items.broken:
-                self._refuse(self._items.taken, _broken(broken))
+                self._refuse(self._items.taken, broken_off(broken))
             self._begun -= self._failures.keys()  # of those that were told
             try:
-                _to_the_end(self._forget_unsent)
-                _to_the_end(self._store.write)
+                to_the_end(self._forget_unsent)
+                to_the_end(self._store.write)
             finally:
-                _to_the_end(self._finish_file)
+                to_the_end(self._finish_file)
 
     def _forget_unsent(self) -> None:
         """Note that nothing was done for items which did not get as far as a call."""
@@ -497,58 +502,3 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         if done < len(self) or not self._items.over:
             words.append(".resume() continues")
         return f"<{'; '.join(words)}>"
-
-
-def _to_the_end(step: Callable[[], None]) -> None:
-    """Do what may be done twice, in spite of interrupts; they are raised after it."""
-    interrupt = None
-    while True:
-        try:
-            step()
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt:
-        raise interrupt
-
-
-def _warn(reason: ClarifaiMagicError) -> None:
-    # A filter may turn warnings into errors, and here one would lose the answers.
-    with suppress(ClarifaiAuthWarning):
-        warnings.warn_explicit(f"{reason.message} {reason.hint}", ClarifaiAuthWarning, __name__, 0)
-
-
-async def _ended(task: asyncio.Future[None]) -> None:
-    """Cancel a task and wait for its end, which is near, in spite of cancellations."""
-    task.cancel()
-    cancelled = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled:
-        raise cancelled
-
-
-def _at_it() -> CallError:
-    return CallError(
-        "These answers are being called for already.",
-        "Wait for that, or cancel it, before you resume or await them again.",
-    )
-
-
-def _perhaps() -> CallError:
-    error = CallError(
-        "The process ended before the answer came; the call may have been carried out.",
-        "Check whether it was; resume() retries it.",
-    )
-    error.maybe_done = True
-    return error
-
-
-def _broken(error: BaseException) -> ItemsError:
-    return ItemsError(
-        f"The items end here: {type(error).__name__} was raised.",
-        "Fix that, and map the rest; of a list, an interrupt ends nothing.",
-    )
