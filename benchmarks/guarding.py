@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import timeit
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROUNDS = 21
-KEYS = ("0f1e2d3c4b5a69788796a5b4c3d2e1f0", "89abcdef0123456776543210fedcba98")
+KEYS = [f"{random.Random(n).getrandbits(128):032x}" for n in range(2)]
 MESSAGE = (b'{"name": "stdout", "text": "epoch 12: loss 0.1234, accuracy 0.9876"}' * 2)[:100]
 PREPARE = """
 %load_ext clarifai_magic
