@@ -27,6 +27,10 @@ class Look(NamedTuple):
     counts: dict[str, Any]
 
 
+# A closed or full stream; there may be none, and then neither is there a bar.
+_UNWRITABLE = (OSError, ValueError, AttributeError)
+
+
 @contextmanager
 def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
     """Show a bar with rate and time left, for the block; yields the function that updates it.
@@ -37,25 +41,26 @@ def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
 
     now = look()
     shown: Any = None
-    with _if_writable():
-        shown = tqdm(total=now.total, initial=now.done, desc=title)
 
     def show() -> None:
         now = look()
-        with _if_writable():
+        with suppress(*_UNWRITABLE):
             shown.n, shown.total = now.done, now.total
             shown.set_postfix({name: count for name, count in now.counts.items() if count})
 
+    # No calls but tqdm's, where Python looks for interrupts: a bar that is left open is closed by
+    # any thread that collects garbage, which waits there for tqdm's lock.
     try:
+        try:  # noqa: SIM105 - suppress() is such a call
+            shown = tqdm(total=now.total, initial=now.done, desc=title)
+        except _UNWRITABLE:
+            pass
         try:
             yield show
         finally:
             show()
-    finally:  # despite an interrupt; or any thread may close it, and wait for tqdm's lock
-        with _if_writable():
+    finally:
+        try:  # noqa: SIM105
             shown.close()
-
-
-def _if_writable() -> suppress:
-    # A closed or full stream; there may be none, and then neither is there a bar.
-    return suppress(OSError, ValueError, AttributeError)
+        except _UNWRITABLE:
+            pass
