@@ -469,14 +469,32 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 finally:
                     to_the_end(settle)
         finally:
-            if broken := self._items.broken:
-                self._refuse(self._items.taken, broken_off(broken))
-            self._begun -= self._failures.keys()  # of those that were told
-            try:
-                to_the_end(self._forget_unsent)
-                to_the_end(self._store.write)
-            finally:
-                to_the_end(self._finish_file)
+            interrupt, finished = None, False
+            while not finished:
+                # Python looks for interrupts at calls: here is none but inside the inner block.
+                try:
+                    self._finish()
+                    finished = True
+                except KeyboardInterrupt as error:
+                    interrupt = error
+            if interrupt:
+                raise interrupt
+
+    def _finish(self) -> None:
+        """End a run; it may be done twice."""
+        self._settle()
+        if broken := self._items.broken:
+            self._refuse(self._items.taken, broken_off(broken))
+        self._begun -= self._failures.keys()  # of those that were told
+        failure = None
+        try:
+            self._forget_unsent()
+            self._store.write()
+        except ClarifaiMagicError as error:
+            failure = error
+        self._finish_file()
+        if failure:
+            raise failure
 
     def _forget_unsent(self) -> None:
         """Note that nothing was done for items which did not get as far as a call."""

@@ -31,7 +31,8 @@ _NO_DATABASE = 26
 _SCHEMA = f"""
     PRAGMA application_id = {_APPLICATION};
     PRAGMA user_version = {_FORMAT};
-    CREATE TABLE map (method TEXT, kind TEXT, request BLOB, batch INTEGER, total INTEGER);
+    CREATE TABLE map (method TEXT, kind TEXT, request BLOB, batch INTEGER, total INTEGER,
+        writer BLOB);
     CREATE TABLE items (number INTEGER PRIMARY KEY, digest BLOB, answer BLOB);
 """
 Row = tuple[int, "bytes | None", bytes]
@@ -101,7 +102,7 @@ class SavedMap:
         with self._told():
             self._connection = self._opened()
             self.about = self._read_about()
-            self._version = self._data_version()
+            self._writers = {self._writer()}
             self._file = self._found()
 
     def _make(self, about: About) -> None:
@@ -113,7 +114,7 @@ class SavedMap:
         try:
             with closing(sqlite3.connect(made)) as connection:
                 connection.executescript(_SCHEMA)
-                connection.execute("INSERT INTO map VALUES (?, ?, ?, ?, ?)", about)
+                connection.execute("INSERT INTO map VALUES (?, ?, ?, ?, ?, x'')", about)
                 connection.commit()
             self._name(made)
         except FileExistsError:
@@ -153,7 +154,7 @@ class SavedMap:
         [version] = self._connection.execute("PRAGMA user_version").fetchone()
         if (application, version) != (_APPLICATION, _FORMAT):
             raise ItemsError(f"{self.path.name} is not the file of a map.", "Check the path.")
-        return About(*self._connection.execute("SELECT * FROM map").fetchone())
+        return About(*self._connection.execute("SELECT * FROM map").fetchone()[:-1])
 
     def lock(self) -> bool:
         """Keep others out, and make writing quick, until `unlock`.
@@ -169,10 +170,12 @@ class SavedMap:
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            with self._transaction():
-                pass
-            before, self._version = self._version, self._data_version()
-        return self._version != before
+            mine = os.urandom(8)
+            with self._transaction() as connection:
+                others = self._writer() not in self._writers
+                connection.execute("UPDATE map SET writer = ?", (mine,))
+            self._writers.add(mine)
+        return others
 
     def _found(self) -> tuple[int, int] | None:
         """Which file is at the path; None if there is none."""
@@ -195,9 +198,9 @@ class SavedMap:
                 "Read the answers now, and map what is left to another file.",
             )
 
-    def _data_version(self) -> int:
-        """A number that changes when another connection writes to the file."""
-        found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+    def _writer(self) -> bytes:
+        """The one who locked the file last: each `lock` is another."""
+        found: bytes = self._connection.execute("SELECT writer FROM map").fetchone()[0]
         return found
 
     def unlock(self) -> None:
