@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.manager import KernelManager
@@ -184,7 +185,10 @@ with open('told.rows', 'w') as file:
 @contextmanager
 def kernel(folder: Path | None = None) -> Iterator[Kernel]:
     """A kernel of this interpreter and a client that keeps all that comes from it."""
-    manager = KernelManager(kernel_name="python3")
+    # A port that is free now may be another program's when the kernel has started; a socket's path
+    # has a hundred characters at most.
+    sockets = TemporaryDirectory()
+    manager = KernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets.name}/kernel")
     # What is written to the file descriptor goes to the Jupyter server's log as well, whatever
     # the kernel does; that is not what a notebook shows.
     manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
@@ -196,6 +200,7 @@ def kernel(folder: Path | None = None) -> Iterator[Kernel]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel()
+        sockets.cleanup()
 
 
 class Kernel:
@@ -400,8 +405,6 @@ BY_HAND = "import os; key = os.environ['CLARIFAI_PAT']"
 
 def main() -> None:
     """Print the table of the README."""
-    from tempfile import TemporaryDirectory
-
     from clarifai_magic.sandbox import Sandbox
 
     runs = []

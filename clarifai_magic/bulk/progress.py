@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -27,40 +27,21 @@ class Look(NamedTuple):
     counts: dict[str, Any]
 
 
-# A closed or full stream; there may be none, and then neither is there a bar.
-_UNWRITABLE = (OSError, ValueError, AttributeError)
-
-
 @contextmanager
 def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
-    """Show a bar with rate and time left, for the block; yields the function that updates it.
-
-    Where nothing can be written any more, such as to a closed pipe, nothing is shown.
-    """
+    """Show a bar with rate and time left, for the block; yields the function that updates it."""
     from tqdm.auto import tqdm
 
     now = look()
-    shown: Any = None
+    shown = tqdm(total=now.total, initial=now.done, desc=title)
 
     def show() -> None:
         now = look()
-        with suppress(*_UNWRITABLE):
-            shown.n, shown.total = now.done, now.total
-            shown.set_postfix({name: count for name, count in now.counts.items() if count})
+        shown.n, shown.total = now.done, now.total
+        shown.set_postfix({name: count for name, count in now.counts.items() if count})
 
-    # No calls but tqdm's, where Python looks for interrupts: a bar that is left open is closed by
-    # any thread that collects garbage, which waits there for tqdm's lock.
-    try:
-        try:  # noqa: SIM105 - suppress() is such a call
-            shown = tqdm(total=now.total, initial=now.done, desc=title)
-        except _UNWRITABLE:
-            pass
+    with shown:
         try:
             yield show
         finally:
             show()
-    finally:
-        try:  # noqa: SIM105
-            shown.close()
-        except _UNWRITABLE:
-            pass

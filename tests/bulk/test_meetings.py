@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import asyncio
 import errno
-import io
 import stat
 import subprocess
 import threading
@@ -289,28 +288,6 @@ def test_answers_that_another_has_written_to_the_file_meanwhile_are_not_called_f
         assert not first.left
         assert not first.failures
         assert first[2].id == "item-2"
-
-
-class Closing(io.StringIO):
-    """As a pipe to a program that ends in the middle."""
-
-    def write(self, text):
-        if "1it" in self.getvalue():
-            raise BrokenPipeError
-        return super().write(text)
-
-
-@pytest.mark.parametrize("stream", [Closing(), None], ids=["closed", "none"])
-def test_what_shows_no_progress_any_more_costs_no_answers(served, monkeypatch, stream):
-    session, _ = served
-    monkeypatch.setattr("sys.stderr", stream)
-
-    def items():
-        for each in map(prediction, range(6)):
-            threading.Event().wait(0.15)
-            yield each
-
-    assert not session.map("PostModelOutputs", items()).left
 
 
 def test_a_file_that_is_deleted_in_the_middle_is_told_and_its_answers_can_be_read(served, path):
