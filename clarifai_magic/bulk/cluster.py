@@ -8,8 +8,6 @@ another.
 from __future__ import annotations
 
 import queue
-import signal
-import threading
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clarifai_magic.bulk.calls import Tally
+from clarifai_magic.bulk.ending import whole
 from clarifai_magic.bulk.in_process import TICK
 from clarifai_magic.bulk.work import TURN, Work, Worked, uncertain
 from clarifai_magic.bulk.worker_keys import words
@@ -26,7 +25,6 @@ from clarifai_magic.errors import CallError, ClarifaiMagicError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from types import FrameType
 
     from clarifai_magic.bulk.batching import Batch
     from clarifai_magic.bulk.calls import Deliver, MapSession, Send
@@ -196,7 +194,7 @@ class _Run:
             if share is None:
                 break
             internals(self._send.session).require_open()  # or it would not pickle
-            with reached(), _whole():  # or a worker would do what nobody waits for
+            with reached(), whole():  # or a worker would do what nobody waits for
                 share.began = time.monotonic()
                 future = self._cluster.submit(Work(self._send, share.batches))
                 self._under_way[future] = share
@@ -205,7 +203,7 @@ class _Run:
 
     def _take_in(self) -> None:
         """Wait a moment for a share to come back, and take in those that did."""
-        with _whole(), suppress(queue.Empty):
+        with whole(), suppress(queue.Empty):
             future = self._done.get(timeout=TICK)
             while True:
                 reason = self._keep(future, self._under_way.pop(future))
@@ -286,20 +284,3 @@ def reached() -> Iterator[None]:
             f"The cluster takes no calls: {type(error).__name__}.",
             "Check that its client is open and that it runs; resume() continues.",
         ) from None
-
-
-@contextmanager
-def _whole() -> Iterator[None]:
-    """Have an interrupt wait for the end of a step, which is near."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *interrupt: came.append(interrupt))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if came:
-            handler(*came[0])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from clarifai_magic.errors import ClarifaiMagicError
 
@@ -26,6 +29,26 @@ def to_the_end(step: Callable[[], None]) -> None:
             interrupt = error
     if interrupt:
         raise interrupt
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Have an interrupt wait for the end of a step, which is near.
+
+    In another thread, which none reaches, or if interrupts are ignored, it changes nothing.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *interrupt: came.append(interrupt))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
 
 
 def warn(reason: ClarifaiMagicError) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clarifai_magic.bulk.ending import whole
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -32,16 +34,23 @@ def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
     """Show a bar with rate and time left, for the block; yields the function that updates it."""
     from tqdm.auto import tqdm
 
-    now = look()
-    shown = tqdm(total=now.total, initial=now.done, desc=title)
+    # An interrupt within tqdm may leave its lock held, for which every other thread then waits that
+    # draws a bar or collects one.
+    with whole():
+        now = look()
+        shown = tqdm(total=now.total, initial=now.done, desc=title)
 
     def show() -> None:
-        now = look()
-        shown.n, shown.total = now.done, now.total
-        shown.set_postfix({name: count for name, count in now.counts.items() if count})
+        with whole():
+            now = look()
+            shown.n, shown.total = now.done, now.total
+            shown.set_postfix({name: count for name, count in now.counts.items() if count})
 
-    with shown:
+    try:
         try:
             yield show
         finally:
             show()
+    finally:
+        with whole():
+            shown.close()
