@@ -34,7 +34,7 @@ define ABOUT_TEST
 make test runs everything, two targets at a time, and shows what each says once it has ended:
 all tests here; forks and processes; other people's clients; with what Colab
 ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
-It takes about 25 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
+It takes about 15 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
 takes ten more. `pytest -m "not slow"` tells in a minute or two whether something is broken.
 endef
 ifneq ($(filter test,$(MAKECMDGOALS)),)
