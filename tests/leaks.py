@@ -185,10 +185,7 @@ with open('told.rows', 'w') as file:
 @contextmanager
 def kernel(folder: Path | None = None) -> Iterator[Kernel]:
     """A kernel of this interpreter and a client that keeps all that comes from it."""
-    # A port that is free now may be another program's when the kernel has started; a socket's path
-    # has a hundred characters at most.
-    sockets = TemporaryDirectory()
-    manager = KernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets.name}/kernel")
+    manager = KernelManager(kernel_name="python3")
     # What is written to the file descriptor goes to the Jupyter server's log as well, whatever
     # the kernel does; that is not what a notebook shows.
     manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
@@ -200,7 +197,6 @@ def kernel(folder: Path | None = None) -> Iterator[Kernel]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel()
-        sockets.cleanup()
 
 
 class Kernel:
