@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_magic.bulk.ending import whole
@@ -29,20 +29,28 @@ class Look(NamedTuple):
     counts: dict[str, Any]
 
 
+# A closed or full stream; there may be none, and then neither is there a bar.
+_UNWRITABLE = (OSError, ValueError, AttributeError)
+
+
 @contextmanager
 def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
-    """Show a bar with rate and time left, for the block; yields the function that updates it."""
+    """Show a bar with rate and time left, for the block; yields the function that updates it.
+
+    Where nothing can be written any more, such as to a closed pipe, nothing is shown.
+    """
     from tqdm.auto import tqdm
 
     # An interrupt within tqdm may leave its lock held, for which every other thread then waits that
     # draws a bar or collects one.
-    with whole():
-        now = look()
+    now = look()
+    shown: Any = None
+    with whole(), suppress(*_UNWRITABLE):
         shown = tqdm(total=now.total, initial=now.done, desc=title)
 
     def show() -> None:
-        with whole():
-            now = look()
+        now = look()
+        with whole(), suppress(*_UNWRITABLE):
             shown.n, shown.total = now.done, now.total
             shown.set_postfix({name: count for name, count in now.counts.items() if count})
 
@@ -52,5 +60,5 @@ def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
         finally:
             show()
     finally:
-        with whole():
+        with whole(), suppress(*_UNWRITABLE):
             shown.close()

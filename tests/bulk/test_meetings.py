@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import errno
+import io
 import stat
 import subprocess
 import threading
@@ -368,3 +369,25 @@ def test_saved_by_another_thread_it_goes_on_and_all_is_in_the_file(path, method)
         assert len(answers) == 3_000
         assert not answers.left
         assert not session.resume(path).left
+
+
+class Closing(io.StringIO):
+    """As a pipe to a program that ends in the middle."""
+
+    def write(self, text):
+        if "1it" in self.getvalue():
+            raise BrokenPipeError
+        return super().write(text)
+
+
+@pytest.mark.parametrize("stream", [Closing(), None], ids=["closed", "none"])
+def test_what_shows_no_progress_any_more_costs_no_answers(served, monkeypatch, stream):
+    session, _ = served
+    monkeypatch.setattr("sys.stderr", stream)
+
+    def items():
+        for each in map(prediction, range(6)):
+            threading.Event().wait(0.15)
+            yield each
+
+    assert not session.map("PostModelOutputs", items()).left
