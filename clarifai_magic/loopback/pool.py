@@ -62,8 +62,12 @@ class Pool(Executor):
     def _start(self) -> None:
         name = f"{self._name}_{len(self.threads)}"
         thread = threading.Thread(target=self._run, name=name, daemon=True)
-        thread.start()
-        self.threads.append(thread)
+        self.threads.append(thread)  # first, for its own work may ask whether it is one of them
+        try:
+            thread.start()
+        except RuntimeError:
+            self.threads.remove(thread)
+            raise
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
@@ -75,11 +79,13 @@ class Pool(Executor):
                     future.set_exception(error)
             del work, future, call  # a call's objects must not live until the next call
             self._idle.release()
+        self._work.put(None)  # the end is for all, however many have started meanwhile
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         """End the threads after their current work; nothing may be submitted afterwards."""
-        for _ in self.threads:
-            self._work.put(None)
+        self._work.put(None)
         if wait:
-            for thread in self.threads:
+            with self._growing:  # one that starts later ends at once
+                threads = list(self.threads)
+            for thread in threads:
                 thread.join()

@@ -165,6 +165,22 @@ def test_its_threads_take_errors_to_who_waits_and_end_after_their_work():
     assert not any(thread.is_alive() for thread in pool.threads)
 
 
+def test_a_thread_that_starts_while_the_others_end_ends_too():
+    pool, go_on = Pool(2, "pool").__enter__(), threading.Event()
+    busy = pool.submit(go_on.wait, 20)
+    with pool._growing:  # the second thread is about to start
+        growing = threading.Thread(target=pool.submit, args=(int,))
+        growing.start()
+        pool.shutdown(wait=False)
+    growing.join(20)
+    go_on.set()
+    assert busy.result(20)
+    assert len(pool.threads) == 2
+    for thread in pool.threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in pool.threads)
+
+
 @pytest.mark.parametrize("moment", [threading.Event.wait, Future.result, weakref.finalize.__init__])
 def test_a_sandbox_whose_start_is_interrupted_is_not_left(moment):
     before = set(threading.enumerate())
