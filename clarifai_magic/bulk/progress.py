@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +31,26 @@ class Look(NamedTuple):
     counts: dict[str, Any]
 
 
-# A closed or full stream; there may be none, and then neither is there a bar.
-_UNWRITABLE = (OSError, ValueError, AttributeError)
+class _Stderr:
+    """Standard error, but what it does not take is dropped.
+
+    An error within tqdm would leave its lock held, for which every other thread then waits that
+    draws a bar or collects one.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = sys.stderr or io.StringIO()
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # a closed or full stream
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextmanager
@@ -41,24 +61,23 @@ def bar(title: str, look: Callable[[], Look]) -> Iterator[Callable[[], None]]:
     """
     from tqdm.auto import tqdm
 
-    # An interrupt within tqdm may leave its lock held, for which every other thread then waits that
-    # draws a bar or collects one.
     now = look()
     shown: Any = None
-    with whole(), suppress(*_UNWRITABLE):
-        shown = tqdm(total=now.total, initial=now.done, desc=title)
 
     def show() -> None:
         now = look()
-        with whole(), suppress(*_UNWRITABLE):
+        with whole():
             shown.n, shown.total = now.done, now.total
             shown.set_postfix({name: count for name, count in now.counts.items() if count})
 
     try:
+        with whole():  # for tqdm's lock as well
+            shown = tqdm(total=now.total, initial=now.done, desc=title, file=_Stderr())
         try:
             yield show
         finally:
             show()
     finally:
-        with whole(), suppress(*_UNWRITABLE):
-            shown.close()
+        if shown is not None:
+            with whole():
+                shown.close()

@@ -6,14 +6,18 @@ import _thread
 import asyncio
 import errno
 import io
+import itertools
+import signal
 import stat
 import subprocess
+import sys
 import threading
 
 import pytest
 from clarifai_grpc.grpc.api import service_pb2
 from scripted import added, predicted, serving
 from support import CANARY, prediction, text_input
+from tqdm import std as tqdm_std
 from tqdm import tqdm
 
 from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError
@@ -380,6 +384,17 @@ class Closing(io.StringIO):
         return super().write(text)
 
 
+def another_bar_is_drawn():
+    def draw():
+        with tqdm(total=1, file=io.StringIO()) as another:
+            another.update()
+
+    thread = threading.Thread(target=draw, daemon=True)
+    thread.start()
+    thread.join(20)
+    return not thread.is_alive()
+
+
 @pytest.mark.parametrize("stream", [Closing(), None], ids=["closed", "none"])
 def test_what_shows_no_progress_any_more_costs_no_answers(served, monkeypatch, stream):
     session, _ = served
@@ -391,3 +406,25 @@ def test_what_shows_no_progress_any_more_costs_no_answers(served, monkeypatch, s
             yield each
 
     assert not session.map("PostModelOutputs", items()).left
+    assert another_bar_is_drawn()
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("which", range(4))
+def test_an_interrupt_while_progress_is_drawn_stops_no_other_bar(served, which):
+    session, _ = served
+    taken = itertools.count()
+
+    def interrupt(frame, event, function):
+        taking = event == "c_return" and function.__name__ == "acquire"
+        if taking and frame.f_code.co_filename == tqdm_std.__file__ and next(taken) == which:
+            signal.raise_signal(signal.SIGINT)
+
+    sys.setprofile(interrupt)
+    try:
+        answers = session.map("PostModelOutputs", map(prediction, range(6)))
+    finally:
+        sys.setprofile(None)
+    assert next(taken) > which
+    assert not answers.resume().left
+    assert another_bar_is_drawn()
