@@ -163,6 +163,7 @@ def test_while_an_answer_comes_the_key_is_found_in_its_keeper_alone():
         broker.close()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_does_not_end_it():
     with server(answering) as upstream, broker_for(upstream.base) as broker:
         assert broker.base
