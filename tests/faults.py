@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clarifai_magic import ClarifaiMagicError, Credentials, connect
+from clarifai_magic.api import SECRETS_PAGE
 from clarifai_magic.credentials.sources import find_credentials
 from clarifai_magic.credentials.sources.base import SourceContext
 from clarifai_magic.sandbox import Sandbox
@@ -174,7 +175,8 @@ def page() -> str:
 def _cell(text: str) -> str:
     # Ports differ from run to run.
     text = re.sub(r"(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+", "PORT", text)
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    text = text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return text.replace(SECRETS_PAGE, f"<{SECRETS_PAGE}>")
 
 
 if __name__ == "__main__":
