@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from coverage import Coverage
 from hypothesis import settings
+from ports import for_kernels, for_kernels_of_programs
 from support import SECRETS, SUMMARY, Shell
 
 from clarifai_magic.client.session import logout
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # A developer's own keyring is none of the tests' business, nor of the kernels they start.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+for_kernels()
 
 # How long an example takes is a matter of what else the machine does.
 settings.register_profile("patient", settings(), deadline=None)
@@ -94,6 +97,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
+    for_kernels_of_programs(home / "jupyter")
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(home / "jupyter"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
 

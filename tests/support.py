@@ -6,13 +6,11 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,20 +39,6 @@ SUMMARY = "summary"
 # The terminal is made in a process of its own, for this one holds gRPC, which a fork disturbs.
 IN_A_TERMINAL = [sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]
 IPYTHON = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor"]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports for servers that are told theirs.
-
-    Of those that the system hands out, another program may get one before the server has it.
-    """
-    ports: set[int] = set()
-    while len(ports) < count:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            ports.add(port)
-    return [*ports]
 
 
 class Hasty(sqlite3.Connection):

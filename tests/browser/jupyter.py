@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import nbformat
 from playwright.sync_api import expect
-from support import free_ports
+from ports import for_kernels_of_programs, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +83,7 @@ def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
     """Run a server whose kernels take `base` for Clarifai's API."""
     (root / "work").mkdir(parents=True)
     [port] = free_ports(1)
+    for_kernels_of_programs(root / "config")
     running = Jupyter(f"http://127.0.0.1:{port}", root)
     for plugin, values in SETTINGS.items():
         running.setting(plugin, values)

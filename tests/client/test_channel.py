@@ -12,7 +12,8 @@ from clarifai_grpc.channel.clarifai_channel import ClarifaiChannel
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
 from clarifai_grpc.grpc.api.status import status_code_pb2
 from google.protobuf.empty_pb2 import Empty
-from support import CANARY, free_ports
+from ports import free_ports
+from support import CANARY
 
 from clarifai_magic import ClarifaiAuthWarning, Credentials, connect
 from clarifai_magic.api.scopes import methods, routes

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import nbformat
 import psutil
 from jupyter import PATIENCE, Opened, end
-from support import free_ports
+from ports import for_kernels_of_programs, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,6 +99,7 @@ def serving(name: str, program: str, root: Path, base: str, assets: Path) -> Ite
     else:
         (root / "app.py").write_text(LOGGED + program)
     [port] = free_ports(1)
+    for_kernels_of_programs(root / ".jupyter")
     environment = {
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from extensions import load_only
 from jupyter import PATIENCE, SETTINGS, Jupyter, await_server, end
-from support import free_ports
+from ports import for_kernels_of_programs, free_ports
 
 CONFIG = """
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
@@ -31,6 +31,7 @@ c.SimpleLocalProcessSpawner.home_dir_template = {homes!r}
 def jupyterhub(root, base, npm):
     """A hub with its proxy; what alice's server has."""
     load_only(root)
+    for_kernels_of_programs(root / "config")
     (root / "work").mkdir()
     port, hub, api = free_ports(3)
     running = Jupyter(f"http://127.0.0.1:{port}/user/alice", root)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jupyter import PATIENCE, end
 from marimo._ast.cell import CellConfig
 from marimo._ast.codegen import generate_filecontents
-from support import free_ports
+from ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
