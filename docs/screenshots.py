@@ -10,16 +10,18 @@ import io
 import sys
 import tempfile
 from pathlib import Path
-
-from playwright.sync_api import Browser, sync_playwright
+from typing import TYPE_CHECKING
 
 from clarifai_magic.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "browser"), str(TESTS / "hosts")]
 
-from jupyter import ARGUMENTS, CHROMIUM, Jupyter, Opened, jupyter  # noqa: E402
+from jupyter import Jupyter, Opened, chromium, jupyter  # noqa: E402
 from support import installed_by_npm  # noqa: E402
 
 SHOW = "%load_ext clarifai_magic\n%clarifai_auth"
@@ -61,23 +63,21 @@ def main() -> None:
         Sandbox() as sandbox,
         Sandbox(latency=1.0) as slow,
         jupyter(Path(home) / "home", sandbox.base) as server,
-        sync_playwright() as playwright,
+        chromium() as browser,
     ):
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for theme in ("Light", "Dark"):
             server.theme(theme)
             for width in WIDTHS:
-                shoot(server, chromium, theme.lower(), width, sandbox, slow)
-        chromium.close()
+                shoot(server, browser, theme.lower(), width, sandbox, slow)
 
 
 def shoot(  # noqa: PLR0913 - what a picture depends on
-    server: Jupyter, chromium: Browser, theme: str, width: int, sandbox: Sandbox, slow: Sandbox
+    server: Jupyter, browser: Browser, theme: str, width: int, sandbox: Sandbox, slow: Sandbox
 ) -> None:
     """Make the pictures of one theme and width."""
     name = f"{theme}-{width}"
     file = server.notebook(name, SHOW)
-    view = chromium.new_page(viewport={"width": width, "height": 900})
+    view = browser.new_page(viewport={"width": width, "height": 900})
     states(Opened(view, f"{server.url}/notebooks/{file.name}", file), sandbox, slow, name)
     view.close()
 
@@ -88,12 +88,12 @@ MODELS = """models = stub.ListModels(
 [model.id for model in models]"""
 
 
-def film(home: Path, chromium: Browser, _sandbox: Sandbox) -> None:
+def film(home: Path, browser: Browser, _sandbox: Sandbox) -> None:
     """Make the film of signing in: frames of a notebook, each for as long as it takes to read."""
     frames: list[tuple[bytes, int]] = []
     with Sandbox(latency=1.0) as slow, jupyter(home / "home", slow.base) as server:
         file = server.notebook("sign-in", SHOW, MODELS)
-        view = chromium.new_page(viewport={"width": 760, "height": 560})
+        view = browser.new_page(viewport={"width": 760, "height": 560})
         page = Opened(view, f"{server.url}/notebooks/{file.name}", file)
         shown = view.locator(".jp-Notebook").bounding_box()
 
@@ -142,13 +142,13 @@ IN_MARIMO = (
 )
 
 
-def in_marimo(folder: Path, chromium: Browser, sandbox: Sandbox) -> None:
+def in_marimo(folder: Path, browser: Browser, sandbox: Sandbox) -> None:
     """Make the pictures of marimo's editor."""
     from marimo_server import Home
 
     home = Home(folder, CLARIFAI_API_BASE=sandbox.base)
     with home.served("edit", home.notebook(*IN_MARIMO)) as url:
-        page = chromium.new_page(viewport={"width": 900, "height": 800})
+        page = browser.new_page(viewport={"width": 900, "height": 800})
         page.set_default_timeout(60_000)
         page.goto(url)
         form = page.locator(".clarifai-form")
@@ -166,7 +166,7 @@ def in_marimo(folder: Path, chromium: Browser, sandbox: Sandbox) -> None:
         page.close()
 
 
-def in_vscode(home: Path, chromium: Browser, sandbox: Sandbox) -> None:
+def in_vscode(home: Path, browser: Browser, sandbox: Sandbox) -> None:
     """Make the pictures of VS Code's themes."""
     from extensions import load_only
     from vscode_page import VSCode, assembled
@@ -175,7 +175,7 @@ def in_vscode(home: Path, chromium: Browser, sandbox: Sandbox) -> None:
     load_only(home / "home", extra_static_paths=[str(home / "static")])
     with jupyter(home / "home", sandbox.base) as server:
         for theme in ("dark", "light"):
-            view = chromium.new_page(viewport={"width": 620, "height": 520})
+            view = browser.new_page(viewport={"width": 620, "height": 520})
             page = VSCode(view, f"{server.url}/static/vscode", theme=theme)
             page.run(SHOW)
             page.sign_in(sandbox.keys.revoked_key)
@@ -184,13 +184,13 @@ def in_vscode(home: Path, chromium: Browser, sandbox: Sandbox) -> None:
             view.close()
 
 
-def in_jupyterhub(home: Path, chromium: Browser, sandbox: Sandbox) -> None:
+def in_jupyterhub(home: Path, browser: Browser, sandbox: Sandbox) -> None:
     """Make the picture of a single-user server behind a hub."""
     from hub import enter, jupyterhub
 
     with jupyterhub(home, sandbox.base, npm()) as hub:
         file = hub.notebook("sign-in", SHOW)
-        view = chromium.new_page(viewport={"width": 1100, "height": 640})
+        view = browser.new_page(viewport={"width": 1100, "height": 640})
         enter(view, hub)
         page = Opened(view, f"{hub.url}/lab/workspaces/w/tree/{file.name}", file)
         page.run()
@@ -211,12 +211,10 @@ APART = {"film": film, "marimo": in_marimo, "vscode": in_vscode, "jupyterhub": i
 
 def apart(*names: str) -> None:
     """Make the film, or the pictures of a host, again."""
-    with Sandbox() as sandbox, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with Sandbox() as sandbox, chromium() as browser:
         for name in names:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-                APART[name](Path(home), chromium, sandbox)
-        chromium.close()
+                APART[name](Path(home), browser, sandbox)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-
-from playwright.sync_api import Browser, sync_playwright
+from typing import TYPE_CHECKING
 
 from clarifai_magic.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HERE = Path(__file__).parent
 for folder in ("tests", "tests/browser", "tests/hosts"):
@@ -17,12 +19,12 @@ for folder in ("tests", "tests/browser", "tests/hosts"):
 
 from dashboards import Viewer, documented, put_in_place, serving  # noqa: E402
 from extensions import load_only  # noqa: E402
-from jupyter import ARGUMENTS, CHROMIUM, Opened, jupyter  # noqa: E402
+from jupyter import Opened, chromium, jupyter  # noqa: E402
 from support import installed_by_npm  # noqa: E402
 from test_collaboration import CELLS, SHARING  # noqa: E402
 
 
-def dashboards(chromium: Browser, sandbox: Sandbox, home: Path) -> None:
+def dashboards(browser: Browser, sandbox: Sandbox, home: Path) -> None:
     """A picture before sign-in and one after, of each server."""
     notebook = json.loads((HERE.parent / "notebooks" / "dashboard.ipynb").read_text("utf-8"))
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
@@ -37,7 +39,7 @@ def dashboards(chromium: Browser, sandbox: Sandbox, home: Path) -> None:
     for name, program in programs.items():
         (home / name).mkdir()
         with serving(name, program, home / name, sandbox.base, assets) as dashboard:
-            viewer = Viewer(chromium, dashboard.url)
+            viewer = Viewer(browser, dashboard.url)
             viewer.form.wait_for()
             viewer.page.screenshot(path=HERE / "images" / f"host-{name}-form.png")
             viewer.sign_in(sandbox.keys.other_pat)
@@ -47,12 +49,12 @@ def dashboards(chromium: Browser, sandbox: Sandbox, home: Path) -> None:
             viewer.close()
 
 
-def shared(chromium: Browser, sandbox: Sandbox, home: Path) -> None:
+def shared(browser: Browser, sandbox: Sandbox, home: Path) -> None:
     """What who ran the cell sees, what the other does, and what both do afterwards."""
     with jupyter(load_only(home / "shared", *SHARING), sandbox.base) as server:
         file = server.notebook("shared", *CELLS)
         url = f"{server.url}/lab/workspaces/{{}}/tree/{file.name}"
-        pages = [chromium.new_context().new_page() for _ in "ab"]
+        pages = [browser.new_context().new_page() for _ in "ab"]
         runs, watches = (
             Opened(page, url.format(each), file) for each, page in zip("ab", pages, strict=True)
         )
@@ -73,12 +75,10 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as home,
         Sandbox() as sandbox,
-        sync_playwright() as playwright,
+        chromium() as browser,
     ):
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        dashboards(chromium, sandbox, Path(home))
-        shared(chromium, sandbox, Path(home))
-        chromium.close()
+        dashboards(browser, sandbox, Path(home))
+        shared(browser, sandbox, Path(home))
 
 
 if __name__ == "__main__":

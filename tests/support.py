@@ -18,6 +18,7 @@ from clarifai_grpc.grpc.api import resources_pb2, service_pb2
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from clarifai_magic import Credentials
 from clarifai_magic.sandbox.seed import ABOUT, Keys
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class Variables(dict[str, str]):
 
     def __repr__(self) -> str:
         return f"<{', '.join(self)}>"
+
+    def credentials(self) -> Credentials:
+        """Those of alice's app main."""
+        base = self["CLARIFAI_API_BASE"]
+        return Credentials(self["CLARIFAI_PAT"], user_id="alice", app_id="main", base=base)
 
 
 @contextmanager

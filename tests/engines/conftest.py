@@ -12,7 +12,7 @@ import pytest
 from clarifai_grpc.grpc.api import service_pb2
 from support import SECRETS, sandbox_process, text_input
 
-from clarifai_magic import Credentials, connect
+from clarifai_magic import connect
 from clarifai_magic.bulk.mapping import begun
 
 pytest.register_assert_rewrite("contract")
@@ -29,10 +29,7 @@ def server():
 
 @pytest.fixture
 def session(server):
-    credentials = Credentials(
-        server["CLARIFAI_PAT"], user_id="alice", app_id="main", base=server["CLARIFAI_API_BASE"]
-    )
-    with connect(credentials) as session:
+    with connect(server.credentials()) as session:
         yield session
 
 

@@ -5,35 +5,19 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 
-import pexpect
 import pytest
-from pexpect.popen_spawn import PopenSpawn
-from support import IN_A_TERMINAL, SUMMARY
+from support import SUMMARY
+from terminal import CTRL_C, PROMPT, run, with_the_magics
 
-CONSOLE = [sys.executable, "-m", "jupyter_console", "--simple-prompt", "--no-confirm-exit"]
 ASKED = r"Clarifai PAT or API key \(at 127.0.0.1\): "
-PROMPT = r"In \[\d+\]: "
-CTRL_C = "\x03"
 
 
 @pytest.fixture
 def console(environment, record_property):
     record_property(SUMMARY, f"hosts: jupyter-console {version('jupyter-console')}")
     environment()
-    child = PopenSpawn([*IN_A_TERMINAL, *CONSOLE], encoding="utf-8", timeout=180)
-    child.expect(PROMPT)
-    run(child, "%load_ext clarifai_magic")
-    yield child
-    child.sendline("exit")
-    child.expect(pexpect.EOF)
-    child.wait()
-
-
-def run(child: PopenSpawn, line: str) -> str:
-    """What a line prints."""
-    child.sendline(line)
-    child.expect(PROMPT)
-    return str(child.before)
+    with with_the_magics(sys.executable, "-m", "jupyter_console") as child:
+        yield child
 
 
 def test_a_plain_sign_in_asks_by_a_hidden_prompt(console, sandbox):

@@ -10,10 +10,9 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 
-import pexpect
 import pytest
-from pexpect.popen_spawn import PopenSpawn
-from support import CANARY, IN_A_TERMINAL, IPYTHON
+from support import CANARY, IPYTHON
+from terminal import PROMPT, with_the_magics
 
 from clarifai_magic.errors import ExposedKeyError
 
@@ -412,23 +411,12 @@ def test_the_up_arrow_of_a_terminal_offers_none(tmp_path):
 @pytest.mark.slow
 def test_in_a_terminal_no_traceback_repeats_it(environment):
     environment()
-    child = PopenSpawn(
-        [*IN_A_TERMINAL, *IPYTHON, "--simple-prompt", "--no-confirm-exit"],
-        encoding="utf-8",
-        timeout=180,
-    )
-    prompt = r"In \[\d+\]: "
-    child.expect(prompt)
-    child.sendline("%load_ext clarifai_magic")
-    child.expect(prompt)
-    child.sendline(f"%clarifai_auth {CANARY}")
-    child.expect("ExposedKeyError: ")
-    for line in ("%tb", "%history", "%xmode Verbose", "%tb", "In"):
-        child.expect(prompt)
+    with with_the_magics(*IPYTHON) as child:
+        child.sendline(f"%clarifai_auth {CANARY}")
+        child.expect("ExposedKeyError: ")
+        for line in ("%tb", "%history", "%xmode Verbose", "%tb", "In"):
+            child.expect(PROMPT)
+            assert CANARY not in child.before
+            child.sendline(line)
+        child.expect(PROMPT)
         assert CANARY not in child.before
-        child.sendline(line)
-    child.expect(prompt)
-    assert CANARY not in child.before
-    child.sendline("exit")
-    child.expect(pexpect.EOF)
-    child.wait()

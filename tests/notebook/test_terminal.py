@@ -6,41 +6,21 @@ import os
 import subprocess
 import sys
 
-import pexpect
 import pytest
-from pexpect.popen_spawn import PopenSpawn
 from reading import MOST, recovered
 from support import CANARY, IN_A_TERMINAL, IPYTHON
+from terminal import CTRL_C, PROMPT, run, with_the_magics
 
 from clarifai_magic.credentials.secret import MASK
 
 pytestmark = pytest.mark.slow
 
-PROMPT = r"In \[\d+\]: "
-CTRL_C = "\x03"
-
 
 @pytest.fixture
 def terminal(environment):
     environment()
-    child = PopenSpawn(
-        [*IN_A_TERMINAL, *IPYTHON, "--simple-prompt", "--no-confirm-exit"],
-        encoding="utf-8",
-        timeout=180,
-    )
-    child.expect(PROMPT)
-    run(child, "%load_ext clarifai_magic")
-    yield child
-    child.sendline("exit")
-    child.expect(pexpect.EOF)
-    child.wait()
-
-
-def run(child: PopenSpawn, line: str) -> str:
-    """What a line prints."""
-    child.sendline(line)
-    child.expect(PROMPT)
-    return str(child.before)
+    with with_the_magics(*IPYTHON) as child:
+        yield child
 
 
 def test_the_prompt_hides_what_is_typed(terminal, sandbox):

@@ -14,7 +14,7 @@ from clarifai_grpc.grpc.api.status import status_code_pb2
 from support import sandbox_process
 from threads import in_threads, often_switching
 
-from clarifai_magic import Credentials, connect, find_credentials, logout
+from clarifai_magic import connect, find_credentials, logout
 from clarifai_magic.client.registry import registry
 from clarifai_magic.concurrency import Lock
 from clarifai_magic.errors import NoCredentialsError
@@ -91,10 +91,7 @@ def server():
 
 @pytest.fixture
 def session(server):
-    credentials = Credentials(
-        server["CLARIFAI_PAT"], user_id="alice", app_id="main", base=server["CLARIFAI_API_BASE"]
-    )
-    with connect(credentials) as session:
+    with connect(server.credentials()) as session:
         yield session
 
 

@@ -17,7 +17,7 @@ from clarifai_grpc.grpc.api.status import status_code_pb2
 from nbclient import NotebookClient
 from support import prediction, sandbox_process
 
-from clarifai_magic import Credentials, Session, connect
+from clarifai_magic import Session, connect
 from clarifai_magic.client.internals import internals
 from clarifai_magic.errors import CallError, NotSignedInError, SecretError
 
@@ -34,10 +34,7 @@ def server():
 
 @pytest.fixture
 def session(server):
-    credentials = Credentials(
-        server["CLARIFAI_PAT"], user_id="alice", app_id="main", base=server["CLARIFAI_API_BASE"]
-    )
-    with connect(credentials) as session:
+    with connect(server.credentials()) as session:
         yield session
 
 
@@ -189,10 +186,7 @@ def test_where_grpc_would_hang_in_a_forked_child_an_error_says_what_to_do(sessio
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_after_logout_a_forked_child_and_what_it_was_given_are_refused_in_one_line(server):
-    credentials = Credentials(
-        server["CLARIFAI_PAT"], user_id="alice", app_id="main", base=server["CLARIFAI_API_BASE"]
-    )
-    session = connect(credentials)
+    session = connect(server.credentials())
     assert session.stub.MyScopes(SCOPES).status.code == OK
     given = pickle.dumps(session.for_workers())
     context = multiprocessing.get_context("fork")
@@ -254,10 +248,7 @@ def test_it_is_a_session_about_the_same_and_masked(session):
 @pytest.mark.parametrize("retries", [True, False])
 def test_the_ids_and_retries_of_the_session_go_with_it_and_it_is_opened_once(server, retries):
     """Whatever is in the other process's environment."""
-    credentials = Credentials(
-        server["CLARIFAI_PAT"], user_id="alice", app_id="main", base=server["CLARIFAI_API_BASE"]
-    )
-    with connect(credentials, retries=retries) as session:
+    with connect(server.credentials(), retries=retries) as session:
         given = pickle.dumps(session.with_ids(app_id="recipes").for_workers())
     program = (
         "import os, pickle, sys, trustme\n"

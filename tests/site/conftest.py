@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jupyter import ARGUMENTS, CHROMIUM
+from jupyter import chromium
 from visiting import PAGES, SITE, Reader, served
 
 
@@ -15,14 +15,8 @@ def pytest_collection_modifyitems():
 
 @pytest.fixture(scope="session")
 def browser():
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")
