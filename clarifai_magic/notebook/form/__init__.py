@@ -59,7 +59,6 @@ _AWAITABLE_SINCE = (7, 4)  # ipykernel: earlier ones block the form's messages w
 
 _THREAD = "clarifai-form"
 _HEARD = {"type": "heard"}
-_OVER = {"type": "over"}
 _CHECKING = {"type": "progress", "message": "Checking the key…"}
 _LOOKING = {"type": "progress", "message": "Signed in. Looking for your organisations and apps…"}
 
@@ -184,7 +183,7 @@ class LoginForm:
         self._choice: dict[str, Any] = {}
         self._session: Session | None = None
         self._replaced: list[str] = []
-        self._shown = 0
+        self._is_shown = False
         self._views: set[str] = set()  # those on pages, as far as known
         self._seen = False
         self._silence: Silence | None = None
@@ -220,7 +219,7 @@ class LoginForm:
     def show(self) -> None:
         """Show the form, or what it left."""
         self._require_own_viewer()
-        self._shown += 1
+        self._is_shown = True
         self._asker = self._host.sender()
         self._host.show(*self._output(), self._display_id)
         if not (self._seen or self._lines or self._silence):
@@ -235,7 +234,7 @@ class LoginForm:
         return self._view.bundle(WATCHED if self._shared else ALTERNATIVE)
 
     def _redraw(self) -> None:
-        if self._shown:
+        if self._is_shown:
             self._host.replace(*self._output(), self._display_id)
 
     def _give_way(self) -> None:
@@ -255,6 +254,11 @@ class LoginForm:
             if self._invites:
                 self._invites = False
                 self._redraw()
+
+    def _disappear(self, view: str) -> None:
+        with self._changing:
+            self._views.discard(view)
+            self._vacate()
 
     _ipython_display_ = show
 
@@ -331,10 +335,15 @@ class LoginForm:
             self._silence.stop()
         if not self._owns_view:
             self._view.on_msg(self._receive, remove=True)
-        elif not self._is_drawn_by_its_view:
-            self._view.close()
+        self._vacate()
         for callback in self._on_close:
             callback()
+
+    def _vacate(self) -> None:
+        """Close the view once no page draws it; until then it shows what is left."""
+        is_left = self._lines and not self._views and self._host.replaces_outputs
+        if is_left and self._owns_view:
+            self._view.close()
 
     def _require_own_viewer(self) -> None:
         """Refuse to show another viewer's form, or to sign in with it.
@@ -362,15 +371,8 @@ class LoginForm:
 
     def _leave(self, lines: list[str]) -> None:
         self._lines = lines
-        self._view.send(_OVER)
         self._redraw()
-        if self._is_drawn_by_its_view:
-            self._view.lines = lines
-
-    @property
-    def _is_drawn_by_its_view(self) -> bool:
-        """Whether there are pages on which the output is not replaced: those loaded again, too."""
-        return len(self._views) > self._shown or not self._host.replaces_outputs
+        self._view.lines = lines  # for pages on which that does not replace the output
 
     def _receive(self, _view: View, content: dict[str, Any], _buffers: object) -> None:
         """Reply at once, and work in a thread, so that the kernel stays responsive."""
@@ -378,7 +380,7 @@ class LoginForm:
         content.clear()  # the kernel keeps the message for a while: the key must not be in it
         kind = message.pop("type")
         if kind == "gone":
-            self._views.discard(message["view"])
+            self._disappear(message["view"])
             return
         if kind == "ready":
             if self._is_shared_anew(**message) or self._is_watched(**message):
@@ -398,7 +400,7 @@ class LoginForm:
         For pages that do not trust the notebook's output there are other words with it then.
         """
         known, self._shared = self._shared, self._shared or shared
-        if known or not shared or not self._shown or self._lines:
+        if known or not shared or not self._is_shown or self._lines:
             return False
         self._appear(view)
         self._views.clear()
