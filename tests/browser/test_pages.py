@@ -62,6 +62,20 @@ def test_either_of_two_tabs_signs_in_and_both_say_so(open_notebook, sandbox):
     assert first.form.count() + second.form.count() == 0
 
 
+def test_what_one_tab_looks_for_leaves_the_others_choice_alone(open_notebook, sandbox):
+    first = open_notebook(SHOW, front_end=LAB)
+    first.run()
+    first.form.wait_for()
+    first.saved()
+    second = open_notebook(file=first.file, front_end=LAB)
+    second.sign_in(sandbox.keys.pat)
+    first.field("Owner").select_option("acme")
+    first.form.locator("option", has_text="press").wait_for(state="attached")
+    second.button("Use this app").click()
+    for page in (first, second):
+        page.says("Signed in as alice · PAT from the form · app main")
+
+
 MAKE = "%load_ext clarifai_magic\nimport clarifai_magic, ipywidgets\nform = clarifai_magic.login_form()"
 IN_A_WIDGET = "place = ipywidgets.Output()\nwith place:\n    display(form)\nplace"
 

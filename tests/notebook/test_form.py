@@ -320,6 +320,17 @@ def test_hundreds_of_apps_come_in_pages_and_can_be_searched(page, sandbox):
     assert "app app-256" in settled(page, output)
 
 
+def test_two_views_look_for_apps_at_once(page, slow):
+    shown(page)
+    page.sign_in(slow.keys.pat, base=slow.base)
+    page.hears("choice")
+    page.send("apps", view="here", user_id="acme", search="", page=1)
+    page.send("apps", view="there", user_id="alice", search="recipes", page=1)
+    answers = [page.hears("apps") for _ in "ab"]
+    found = {answer["view"]: answer["ids"] for answer in answers}
+    assert found == {"here": ["catalog", "press"], "there": ["recipes"]}
+
+
 def test_a_wrong_key_leaves_the_form_usable_and_reaches_no_widget_state(page, sandbox):
     output = shown(page)
     states = [page.text(WIDGET_STATE)]

@@ -378,20 +378,21 @@ class LoginForm:
         """Reply at once, and work in a thread, so that the kernel stays responsive."""
         message = dict(content)
         content.clear()  # the kernel keeps the message for a while: the key must not be in it
-        kind = message.pop("type")
+        kind, view = message.pop("type"), message.pop("view", "")
         if kind == "gone":
-            self._disappear(message["view"])
+            self._disappear(view)
             return
         if kind == "ready":
-            if self._is_shared_anew(**message) or self._is_watched(**message):
+            if self._is_shared_anew(view, **message) or self._is_watched(view, **message):
                 return
-            self._appear(message["view"])
+            self._appear(view)
             self._view.send(self._choice or (_CHECKING if self._at_work.locked() else _HEARD))
             return
         self._view.send(_HEARD)
-        if self._at_work.acquire(blocking=False):
+        # A list of apps changes nothing, and is for the view alone that asks for it.
+        if kind == "apps" or self._at_work.acquire(blocking=False):
             # In this message's context, so that what comes back to the kernel comes this way too.
-            work, arguments = self._host.carried(self._work), (kind, message)
+            work, arguments = self._host.carried(self._work), (kind, view, message)
             threading.Thread(target=work, args=arguments, name=_THREAD, daemon=True).start()
 
     def _is_shared_anew(self, view: str, *, shared: bool = False) -> bool:
@@ -415,7 +416,7 @@ class LoginForm:
         self._view.send({"type": "watch", "view": view, "lines": [WATCHED]})
         return True
 
-    def _work(self, kind: str, message: dict[str, Any]) -> None:
+    def _work(self, kind: str, view: str, message: dict[str, Any]) -> None:
         acts: dict[str, Callable[..., dict[str, Any]]] = {
             "sign-in": self._sign_in,
             "apps": self._list_apps,
@@ -427,7 +428,10 @@ class LoginForm:
         except ClarifaiMagicError as error:
             reply = _complaint(_concerned(error), error)
         finally:
-            self._at_work.release()
+            if kind == "apps":
+                reply = {**reply, "view": view}
+            else:
+                self._at_work.release()
             self._view.send(reply)
 
     def _sign_in(self, **fields: Any) -> dict[str, Any]:

@@ -289,7 +289,7 @@ class Form {
     this.clear();
     this.asked = { user_id: this.owner?.value ?? this.asked.user_id, search: this.search.value, page };
     this.say("Looking for apps…");
-    this.send({ type: "apps", ...this.asked });
+    this.send({ type: "apps", view: this.id, ...this.asked });
   }
 
   listed({ ids, more, search, page }) {
@@ -338,8 +338,9 @@ function render({ model, el }) {
   // Each form of a page has this module for itself, and messages from the kernel reach all pages.
   const view = `clarifai-form-${Math.random().toString(36).slice(2)}`;
   const receive = (message) => {
-    if (message.type !== "watch") form?.receive(message);
-    else if (message.view === view) put(message.lines); // somebody else signs in
+    if ((message.view ?? view) !== view) return;
+    if (message.type === "watch") put(message.lines); // somebody else signs in
+    else form?.receive(message);
   };
   const quiet = {
     send(message) {
