@@ -197,6 +197,7 @@ class LoginForm:
         fields = {"prefilled": dict(prefilled), "usual_base": _usual_base()}
         self._owns_view = view is None
         self._view = view or View(**fields)
+        self._view.shows = self
         for name, value in fields.items():
             self._view.set_trait(name, value)
         self._view.on_msg(self._receive)
@@ -372,7 +373,8 @@ class LoginForm:
     def _leave(self, lines: list[str]) -> None:
         self._lines = lines
         self._redraw()
-        self._view.lines = lines  # for pages on which that does not replace the output
+        if self._view.shows is self:
+            self._view.lines = lines  # for pages on which that does not replace the output
 
     def _receive(self, _view: View, content: dict[str, Any], _buffers: object) -> None:
         """Reply at once, and work in a thread, so that the kernel stays responsive."""
