@@ -76,6 +76,24 @@ def test_what_one_tab_looks_for_leaves_the_others_choice_alone(open_notebook, sa
         page.says("Signed in as alice · PAT from the form · app main")
 
 
+ASKS = """
+def ask(_button):
+    place.children = [clarifai_magic.login_form().widget]
+
+button = ipywidgets.Button(description="Sign in here")
+button.on_click(ask)
+place = ipywidgets.VBox([button])
+place"""
+
+
+def test_a_button_can_ask_for_a_sign_in(open_notebook, sandbox):
+    page = open_notebook("import clarifai_magic, ipywidgets" + ASKS, front_end=LAB)
+    page.run()
+    page.page.get_by_role("button", name="Sign in here").click()
+    page.sign_in(sandbox.keys.other_pat)
+    page.says("Signed in as bob · PAT from the form · app attic")
+
+
 MAKE = "%load_ext clarifai_magic\nimport clarifai_magic, ipywidgets\nform = clarifai_magic.login_form()"
 IN_A_WIDGET = "place = ipywidgets.Output()\nwith place:\n    display(form)\nplace"
 
