@@ -76,6 +76,20 @@ def test_what_one_tab_looks_for_leaves_the_others_choice_alone(open_notebook, sa
         page.says("Signed in as alice · PAT from the form · app main")
 
 
+def test_where_the_form_was_cleared_away_the_names_say_how_to_get_another(open_notebook):
+    page = open_notebook(SHOW, "stub.ListModels", front_end=LAB)
+    page.run()
+    page.form.wait_for()
+    page.run(2)
+    page.says("Not signed in yet: fill in the form above, then run this cell again.")
+    page.page.locator(".jp-CodeCell").first.locator(".jp-InputPrompt").click()
+    page.page.get_by_role("menuitem", name="Edit", exact=True).click()
+    page.page.get_by_role("menuitem", name="Clear Cell Output", exact=True).click()
+    expect(page.form).to_have_count(0)
+    page.run(2)
+    page.says("Not signed in yet: run %clarifai_auth again, then run this cell again.")
+
+
 ASKS = """
 def ask(_button):
     place.children = [clarifai_magic.login_form().widget]

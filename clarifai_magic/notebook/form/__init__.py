@@ -35,7 +35,7 @@ from clarifai_magic.notebook import hosts
 from clarifai_magic.notebook.form import choice
 from clarifai_magic.notebook.form.result import Result
 from clarifai_magic.notebook.form.view import View
-from clarifai_magic.notebook.invitation import FILL_IN, PROMPT
+from clarifai_magic.notebook.invitation import ANOTHER, FILL_IN, PROMPT
 from clarifai_magic.session import connect
 
 if TYPE_CHECKING:
@@ -316,6 +316,8 @@ class LoginForm:
     @property
     def to_do(self) -> str:
         """What to do to sign in."""
+        if self._seen and not self._views:  # its output was cleared, or its cell deleted
+            return ANOTHER
         return PROMPT if self._invites else FILL_IN
 
     def on_close(self, callback: Callable[[], object]) -> None:
@@ -406,7 +408,6 @@ class LoginForm:
         if known or not shared or not self._is_shown or self._lines:
             return False
         self._appear(view)
-        self._views.clear()
         self._view.send(_HEARD)
         self._redraw()
         return True
