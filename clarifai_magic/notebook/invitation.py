@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FILL_IN = "fill in the form above"
+ANOTHER = "run %clarifai_auth again"
 PROMPT = "run %clarifai_auth --from prompt"
 
 

@@ -81,6 +81,7 @@ def test_no_phase_leaves_the_key_in_the_saved_notebook(open_notebook, front_end,
     keyless(page.saved().replace("|", ""), sandbox.keys.revoked_key)
     page.sign_in(sandbox.keys.other_pat)
     page.says("Signed in as bob · PAT from the form · app attic")
+    page.run(2)  # and the kernel has heard that the form is gone
     saved = page.saved()
     keyless(saved, sandbox.keys.other_pat)
     notebook = json.loads(saved)

@@ -62,6 +62,89 @@ def test_either_of_two_tabs_signs_in_and_both_say_so(open_notebook, sandbox):
     assert first.form.count() + second.form.count() == 0
 
 
+def test_what_one_tab_looks_for_leaves_the_others_choice_alone(open_notebook, sandbox):
+    first = open_notebook(SHOW, front_end=LAB)
+    first.run()
+    first.form.wait_for()
+    first.saved()
+    second = open_notebook(file=first.file, front_end=LAB)
+    second.sign_in(sandbox.keys.pat)
+    first.field("Owner").select_option("acme")
+    first.form.locator("option", has_text="press").wait_for(state="attached")
+    second.button("Use this app").click()
+    for page in (first, second):
+        page.says("Signed in as alice · PAT from the form · app main")
+
+
+def test_where_the_form_was_cleared_away_the_names_say_how_to_get_another(open_notebook):
+    page = open_notebook(SHOW, "stub.ListModels", front_end=LAB)
+    page.run()
+    page.form.wait_for()
+    page.run(2)
+    page.says("Not signed in yet: fill in the form above, then run this cell again.")
+    page.page.locator(".jp-CodeCell").first.locator(".jp-InputPrompt").click()
+    page.page.get_by_role("menuitem", name="Edit", exact=True).click()
+    page.page.get_by_role("menuitem", name="Clear Cell Output", exact=True).click()
+    expect(page.form).to_have_count(0)
+    page.run(2)
+    page.says("Not signed in yet: run %clarifai_auth again, then run this cell again.")
+
+
+ASKS = """
+def ask(_button):
+    place.children = [clarifai_magic.login_form().widget]
+
+button = ipywidgets.Button(description="Sign in here")
+button.on_click(ask)
+place = ipywidgets.VBox([button])
+place"""
+
+
+def test_a_button_can_ask_for_a_sign_in(open_notebook, sandbox):
+    page = open_notebook("import clarifai_magic, ipywidgets" + ASKS, front_end=LAB)
+    page.run()
+    page.page.get_by_role("button", name="Sign in here").click()
+    page.sign_in(sandbox.keys.other_pat)
+    page.says("Signed in as bob · PAT from the form · app attic")
+
+
+MAKE = "%load_ext clarifai_magic\nimport clarifai_magic, ipywidgets\nform = clarifai_magic.login_form()"
+IN_A_WIDGET = "place = ipywidgets.Output()\nwith place:\n    display(form)\nplace"
+
+
+def in_a_widget(page):
+    page.run(2)
+
+
+def in_a_cell_that_is_moved(page):
+    page.run(3)
+    page.form.wait_for()
+    page.page.locator(".jp-CodeCell").nth(2).locator(".jp-InputPrompt").click()
+    page.page.keyboard.press("Control+Shift+ArrowUp")
+    expect(page.page.locator(".jp-CodeCell").nth(1)).to_contain_text("form")
+    expect(page.output(3)).to_have_count(0)
+
+
+def shown_again_and_loaded_again(page):
+    for _ in "ab":
+        page.run(3)
+        page.form.wait_for()
+    page.saved()
+    page.page.reload()
+
+
+@pytest.mark.parametrize(
+    "show", [in_a_widget, in_a_cell_that_is_moved, shown_again_and_loaded_again]
+)
+def test_what_is_left_is_seen_wherever_the_form_was(open_notebook, sandbox, show):
+    page = open_notebook(MAKE, IN_A_WIDGET, "form", front_end=LAB)
+    page.run()
+    show(page)
+    page.sign_in(sandbox.keys.other_pat)
+    page.says("Signed in as bob · PAT from the form · app attic")
+    assert page.form.count() == 0
+
+
 def test_a_form_out_of_sight_is_none_that_nobody_draws(open_notebook):
     page = open_notebook(SHOW, *["print('below\\n' * 9)"] * 40, front_end=LAB)
     page.page.get_by_role("menuitem", name="Run", exact=True).click()

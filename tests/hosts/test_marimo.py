@@ -38,6 +38,14 @@ def is_open(session):
         return False"""
 OPEN = """held.append(form.session)
 mo.md(f"Open: {sum(map(is_open, filter(None, held)))}")"""
+REFUSES = """form = clarifai_magic.login_form()
+refused = []
+def refuse(session):
+    if not refused:
+        refused.append(session.close())
+        raise ValueError("not this one")
+form.on_sign_in(refuse)
+form"""
 AGAIN = 'again = mo.ui.button(label="Again")\nagain'
 LEAVE = 'mo.ui.button(label="Leave", on_click=lambda _: clarifai_magic.logout())'
 
@@ -229,6 +237,16 @@ def test_viewers_of_an_app_sign_in_and_out_each_for_themselves(home, view, sandb
     for key in (sandbox.keys.pat, sandbox.keys.other_pat, sandbox.keys.api_key):
         assert most(alice.frames + bob.frames, key) <= MOST
         assert max(recovered(text, key) for text in home.files().values()) <= MOST
+
+
+def test_after_a_callback_that_signs_out_and_fails_the_form_is_there_again(home, view, sandbox):
+    with home.served("run", home.notebook(IMPORTS, REFUSES, WHO)) as url:
+        page = view(url)
+        page.sign_in(sandbox.keys.pat)
+        page.form().get_by_label("App", exact=True).wait_for()
+        page.form().get_by_role("button", name="Use this app").click()
+        page.sign_in(sandbox.keys.other_pat)
+        page.says("Here is bob.")
 
 
 def is_open(port: int) -> bool:

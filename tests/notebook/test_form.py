@@ -91,7 +91,7 @@ class FrontEnd:
     def send(self, kind: str, form: str = "", **content) -> None:
         """What the form's JavaScript sends; to the form that is open, or the one that is named."""
         comm = form or self.form()
-        if kind == "ready":
+        if kind in {"ready", "gone"}:
             content.setdefault("view", "the only one")
         data = {"method": "custom", "content": {"type": kind, **content}}
         session = self.client.session
@@ -104,9 +104,8 @@ class FrontEnd:
         self.send("sign-in", form, key=key, **ids)
 
     def form(self) -> str:
-        """The comm of the one form that is open."""
-        (comm,) = [comm for comm, state in self.open.items() if "keys_page" in state]
-        return comm
+        """The comm of the form that was opened last."""
+        return [comm for comm, state in self.open.items() if "keys_page" in state][-1]
 
     def hears(self, kind: str) -> dict:
         """The next message of that type to a form."""
@@ -142,8 +141,7 @@ class FrontEnd:
             outputs.append(content["data"])
             self._displayed[display_id] = content["data"]
         elif kind == "update_display_data":
-            self._displayed[display_id].clear()
-            self._displayed[display_id].update(content["data"])
+            self._replace(self._displayed[display_id], content["data"])
         elif kind == "comm_open":
             self.open[content["comm_id"]] = state = content["data"]["state"]
             if self.draws and "keys_page" in state:
@@ -154,6 +152,14 @@ class FrontEnd:
             self.said.append(content["data"]["content"])
         elif kind == "status" and content["execution_state"] == "idle":
             self.done.add(cell)
+
+    def _replace(self, output: dict, data: dict) -> None:
+        """Put other data in an output's place; a form that was drawn there says that it goes."""
+        before = output.get(WIDGET)
+        output.clear()
+        output.update(data)
+        if before and before != data.get(WIDGET):
+            self.send("gone", before["model_id"])
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +188,7 @@ def page(client, sandbox):
     front_end.run(f"{LOAD}\n%env CLARIFAI_API_BASE={sandbox.base}")
     yield front_end
     front_end.run("%unload_ext clarifai_magic\n%reset -f")
-    assert not front_end.open
+    front_end.until(lambda: not front_end.open)
     sent = "".join(front_end.wire)
     assert not any(secret in sent for secret in SECRETS)
 
@@ -312,6 +318,17 @@ def test_hundreds_of_apps_come_in_pages_and_can_be_searched(page, sandbox):
     assert page.hears("error")["hint"]
     page.send("choose", user_id="carol", app_id="app-256")
     assert "app app-256" in settled(page, output)
+
+
+def test_two_views_look_for_apps_at_once(page, slow):
+    shown(page)
+    page.sign_in(slow.keys.pat, base=slow.base)
+    page.hears("choice")
+    page.send("apps", view="here", user_id="acme", search="", page=1)
+    page.send("apps", view="there", user_id="alice", search="recipes", page=1)
+    answers = [page.hears("apps") for _ in "ab"]
+    found = {answer["view"]: answer["ids"] for answer in answers}
+    assert found == {"here": ["catalog", "press"], "there": ["recipes"]}
 
 
 def test_a_wrong_key_leaves_the_form_usable_and_reaches_no_widget_state(page, sandbox):

@@ -35,7 +35,7 @@ from clarifai_magic.notebook import hosts
 from clarifai_magic.notebook.form import choice
 from clarifai_magic.notebook.form.result import Result
 from clarifai_magic.notebook.form.view import View
-from clarifai_magic.notebook.invitation import FILL_IN, PROMPT
+from clarifai_magic.notebook.invitation import ANOTHER, FILL_IN, PROMPT
 from clarifai_magic.session import connect
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ _AWAITABLE_SINCE = (7, 4)  # ipykernel: earlier ones block the form's messages w
 
 _THREAD = "clarifai-form"
 _HEARD = {"type": "heard"}
-_OVER = {"type": "over"}
 _CHECKING = {"type": "progress", "message": "Checking the key…"}
 _LOOKING = {"type": "progress", "message": "Signed in. Looking for your organisations and apps…"}
 
@@ -184,7 +183,7 @@ class LoginForm:
         self._choice: dict[str, Any] = {}
         self._session: Session | None = None
         self._replaced: list[str] = []
-        self._shown = 0
+        self._is_shown = False
         self._views: set[str] = set()  # those on pages, as far as known
         self._seen = False
         self._silence: Silence | None = None
@@ -198,6 +197,7 @@ class LoginForm:
         fields = {"prefilled": dict(prefilled), "usual_base": _usual_base()}
         self._owns_view = view is None
         self._view = view or View(**fields)
+        self._view.shows = self
         for name, value in fields.items():
             self._view.set_trait(name, value)
         self._view.on_msg(self._receive)
@@ -220,7 +220,7 @@ class LoginForm:
     def show(self) -> None:
         """Show the form, or what it left."""
         self._require_own_viewer()
-        self._shown += 1
+        self._is_shown = True
         self._asker = self._host.sender()
         self._host.show(*self._output(), self._display_id)
         if not (self._seen or self._lines or self._silence):
@@ -235,7 +235,7 @@ class LoginForm:
         return self._view.bundle(WATCHED if self._shared else ALTERNATIVE)
 
     def _redraw(self) -> None:
-        if self._shown:
+        if self._is_shown:
             self._host.replace(*self._output(), self._display_id)
 
     def _give_way(self) -> None:
@@ -255,6 +255,11 @@ class LoginForm:
             if self._invites:
                 self._invites = False
                 self._redraw()
+
+    def _disappear(self, view: str) -> None:
+        with self._changing:
+            self._views.discard(view)
+            self._vacate()
 
     _ipython_display_ = show
 
@@ -311,6 +316,8 @@ class LoginForm:
     @property
     def to_do(self) -> str:
         """What to do to sign in."""
+        if self._seen and not self._views:  # its output was cleared, or its cell deleted
+            return ANOTHER
         return PROMPT if self._invites else FILL_IN
 
     def on_close(self, callback: Callable[[], object]) -> None:
@@ -331,10 +338,15 @@ class LoginForm:
             self._silence.stop()
         if not self._owns_view:
             self._view.on_msg(self._receive, remove=True)
-        elif not self._is_drawn_by_its_view:
-            self._view.close()
+        self._vacate()
         for callback in self._on_close:
             callback()
+
+    def _vacate(self) -> None:
+        """Close the view once no page draws it; until then it shows what is left."""
+        is_left = self._lines and not self._views and self._host.replaces_outputs
+        if is_left and self._owns_view:
+            self._view.close()
 
     def _require_own_viewer(self) -> None:
         """Refuse to show another viewer's form, or to sign in with it.
@@ -362,34 +374,29 @@ class LoginForm:
 
     def _leave(self, lines: list[str]) -> None:
         self._lines = lines
-        self._view.send(_OVER)
         self._redraw()
-        if self._is_drawn_by_its_view:
-            self._view.lines = lines
-
-    @property
-    def _is_drawn_by_its_view(self) -> bool:
-        """Whether there are pages on which the output is not replaced: those loaded again, too."""
-        return len(self._views) > self._shown or not self._host.replaces_outputs
+        if self._view.shows is self:
+            self._view.lines = lines  # for pages on which that does not replace the output
 
     def _receive(self, _view: View, content: dict[str, Any], _buffers: object) -> None:
         """Reply at once, and work in a thread, so that the kernel stays responsive."""
         message = dict(content)
         content.clear()  # the kernel keeps the message for a while: the key must not be in it
-        kind = message.pop("type")
+        kind, view = message.pop("type"), message.pop("view", "")
         if kind == "gone":
-            self._views.discard(message["view"])
+            self._disappear(view)
             return
         if kind == "ready":
-            if self._is_shared_anew(**message) or self._is_watched(**message):
+            if self._is_shared_anew(view, **message) or self._is_watched(view, **message):
                 return
-            self._appear(message["view"])
+            self._appear(view)
             self._view.send(self._choice or (_CHECKING if self._at_work.locked() else _HEARD))
             return
         self._view.send(_HEARD)
-        if self._at_work.acquire(blocking=False):
+        # A list of apps changes nothing, and is for the view alone that asks for it.
+        if kind == "apps" or self._at_work.acquire(blocking=False):
             # In this message's context, so that what comes back to the kernel comes this way too.
-            work, arguments = self._host.carried(self._work), (kind, message)
+            work, arguments = self._host.carried(self._work), (kind, view, message)
             threading.Thread(target=work, args=arguments, name=_THREAD, daemon=True).start()
 
     def _is_shared_anew(self, view: str, *, shared: bool = False) -> bool:
@@ -398,10 +405,9 @@ class LoginForm:
         For pages that do not trust the notebook's output there are other words with it then.
         """
         known, self._shared = self._shared, self._shared or shared
-        if known or not shared or not self._shown or self._lines:
+        if known or not shared or not self._is_shown or self._lines:
             return False
         self._appear(view)
-        self._views.clear()
         self._view.send(_HEARD)
         self._redraw()
         return True
@@ -413,7 +419,7 @@ class LoginForm:
         self._view.send({"type": "watch", "view": view, "lines": [WATCHED]})
         return True
 
-    def _work(self, kind: str, message: dict[str, Any]) -> None:
+    def _work(self, kind: str, view: str, message: dict[str, Any]) -> None:
         acts: dict[str, Callable[..., dict[str, Any]]] = {
             "sign-in": self._sign_in,
             "apps": self._list_apps,
@@ -425,7 +431,10 @@ class LoginForm:
         except ClarifaiMagicError as error:
             reply = _complaint(_concerned(error), error)
         finally:
-            self._at_work.release()
+            if kind == "apps":
+                reply = {**reply, "view": view}
+            else:
+                self._at_work.release()
             self._view.send(reply)
 
     def _sign_in(self, **fields: Any) -> dict[str, Any]:

@@ -100,10 +100,6 @@ class Form {
     this.focus(this.owner ?? this.list);
   }
 
-  on_over() {
-    this.over = true; // and nobody hears any more
-  }
-
   on_apps(message) {
     this.waiting = false;
     if (this.outdated) this.look();
@@ -293,7 +289,7 @@ class Form {
     this.clear();
     this.asked = { user_id: this.owner?.value ?? this.asked.user_id, search: this.search.value, page };
     this.say("Looking for apps…");
-    this.send({ type: "apps", ...this.asked });
+    this.send({ type: "apps", view: this.id, ...this.asked });
   }
 
   listed({ ids, more, search, page }) {
@@ -342,23 +338,34 @@ function render({ model, el }) {
   // Each form of a page has this module for itself, and messages from the kernel reach all pages.
   const view = `clarifai-form-${Math.random().toString(36).slice(2)}`;
   const receive = (message) => {
-    if (message.type !== "watch") form?.receive(message);
-    else if (message.view === view) put(message.lines); // somebody else signs in
+    if ((message.view ?? view) !== view) return;
+    if (message.type === "watch") put(message.lines); // somebody else signs in
+    else form?.receive(message);
   };
-  const greet = () => form?.send({ type: "ready", view, shared: shared() });
+  const quiet = {
+    send(message) {
+      try {
+        model.send(message);
+      } catch {} // what is left needs no kernel
+    },
+  };
+  const send = (message) => (form ?? quiet).send({ view, ...message });
+  const greet = () => send({ type: "ready", shared: shared() });
   const put = (lines) => {
     clearTimeout(form?.timer);
     form = lines.length ? undefined : new Form(model, view);
     el.replaceChildren(form ? form.root : left(lines));
+  };
+  const draw = () => {
+    put(model.get("lines"));
     greet();
   };
-  const draw = () => put(model.get("lines"));
   model.on("msg:custom", receive);
   model.on("change:lines", draw);
   model.on("comm_live_update", greet); // from ipywidgets: the kernel is gone, or back
   draw();
   return () => {
-    if (!form?.over) form?.send({ type: "gone", view });
+    send({ type: "gone" });
     clearTimeout(form?.timer);
     model.off("msg:custom", receive);
     model.off("change:lines", draw);

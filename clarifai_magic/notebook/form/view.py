@@ -31,6 +31,8 @@ class View(anywidget.AnyWidget):
     ----------
     lines : list of str
         What stays in the form's place, where its own view has to draw that.
+    shows : object
+        The form whose place this is; in marimo one follows another.
     """
 
     _esm = _HERE / "form.js"
@@ -41,6 +43,8 @@ class View(anywidget.AnyWidget):
     prefilled = traitlets.Dict().tag(sync=True)
     usual_base = traitlets.Unicode().tag(sync=True)
     lines = traitlets.List(traitlets.Unicode()).tag(sync=True)
+
+    shows: object = None
 
     def bundle(self, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Data and metadata of its display, with `text` for front ends without widgets."""

@@ -75,6 +75,22 @@ class Page(Kernel):
         return Silence(self.shell.events, self.patience, act)
 
 
+class Touched(Page):
+    """A widget on such a page that somebody has touched: what it calls can show a form.
+
+    A page answers only the prompts of cells.
+    """
+
+    name = "a widget on a notebook's page"
+    takes_prompts = False
+
+    def on_silence(self, act: Callable[[], object]) -> Silence:
+        """From now on: no cell is running that would have to end first."""
+        silence = super().on_silence(act)
+        silence.wait()
+        return silence
+
+
 class Colab(Page):
     """Google Colab, which has secrets of its own."""
 
@@ -149,12 +165,13 @@ def in_kernel(shell: Any) -> Host | None:
     request = kernel.get_parent()
     # Pages and consoles say that they can answer a prompt; unattended runs do not.
     attended = bool(request.get("content", {}).get("allow_stdin"))
+    sender = _numbered_by(request.get("header", {}))
+    touched = sender is None and "comm_id" in request.get("content", {})
     # Colab's package can be installed elsewhere too; its shell runs in Colab alone.
     if type(shell).__module__.startswith("google.colab"):
-        return (Colab if attended else UnattendedColab)(shell)
-    sender = _numbered_by(request.get("header", {}))
+        return (Colab if attended or touched else UnattendedColab)(shell)
     if sender is None:
-        return (Page if attended else Kernel)(shell)
+        return (Touched if touched else Page if attended else Kernel)(shell)
     # On Windows, JPY_PARENT_PID is a handle.
     parents = {os.environ.get("JPY_PARENT_PID"), str(os.getppid())}
     if str(sender) not in parents:
