@@ -12,27 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from clarifai_magic import viewers
 from clarifai_magic.api import PUBLIC_BASE
-from clarifai_magic.api.deployment import deployment_at, find_deployment
+from clarifai_magic.api.deployment import find_deployment
 from clarifai_magic.client.internals import internals, summary
 from clarifai_magic.client.signing_in import DEFAULT_TIMEOUT
 from clarifai_magic.concurrency import Lock
 from clarifai_magic.credentials.bundle import Credentials, Provenance
-from clarifai_magic.credentials.parsing import clean_id, clean_key
 from clarifai_magic.credentials.sources import Found
-from clarifai_magic.errors import (
-    AppMismatchError,
-    AppNotFoundError,
-    BaseURLError,
-    ClarifaiMagicError,
-    NotSignedInError,
-    RefusedError,
-    ThrottledError,
-    TLSError,
-    UnreachableError,
-    UserNotFoundError,
-)
+from clarifai_magic.errors import BaseURLError, ClarifaiMagicError, NotSignedInError
 from clarifai_magic.notebook import hosts
 from clarifai_magic.notebook.form import choice
+from clarifai_magic.notebook.form.fields import complaint, first_wrong
 from clarifai_magic.notebook.form.result import Result
 from clarifai_magic.notebook.form.view import View
 from clarifai_magic.notebook.invitation import ANOTHER, FILL_IN, PROMPT
@@ -61,35 +50,6 @@ _THREAD = "clarifai-form"
 _HEARD = {"type": "heard"}
 _CHECKING = {"type": "progress", "message": "Checking the key…"}
 _LOOKING = {"type": "progress", "message": "Signed in. Looking for your organisations and apps…"}
-
-_CHECKS: dict[str, Callable[[str, str], object]] = {
-    "key": lambda text, _key: clean_key(text),
-    "user_id": lambda text, key: clean_id("user ID", text, clean_key(key)),
-    "app_id": lambda text, key: clean_id("app ID", text, clean_key(key)),
-    "root_certificates": lambda path, _key: deployment_at(PUBLIC_BASE, path),
-    "base": lambda text, _key: find_deployment(text, root_certificates=""),
-}
-"""What validates each field, and the key, before anything goes to the API."""
-
-_CONCERNED: dict[type[ClarifaiMagicError], str] = {
-    UserNotFoundError: "user_id",
-    AppNotFoundError: "app_id",
-    AppMismatchError: "app_id",
-    ThrottledError: "",
-    RefusedError: "key",
-    TLSError: "root_certificates",
-    UnreachableError: "base",
-}
-"""The field that an API error concerns; a subclass goes before its base."""
-
-_LABELS = {
-    "--root-certificates PATH": "CA certificates",
-    "--root-certificates": "CA certificates",
-    "--user-id": "User ID",
-    "--app-id": "App ID",
-    "--base": "API base URL",
-}
-"""The form's names for the options in errors."""
 
 
 def login_form(  # noqa: PLR0913 - the fields of the form
@@ -425,11 +385,11 @@ class LoginForm:
             "apps": self._list_apps,
             "choose": self._choose,
         }
-        reply = _complaint("", ClarifaiMagicError("Something unforeseen went wrong.", "Try again."))
+        reply = complaint(ClarifaiMagicError("Something unforeseen went wrong.", "Try again."))
         try:
             reply = acts[kind](**message)
         except ClarifaiMagicError as error:
-            reply = _complaint(_concerned(error), error)
+            reply = complaint(error)
         finally:
             if kind == "apps":
                 reply = {**reply, "view": view}
@@ -439,11 +399,8 @@ class LoginForm:
 
     def _sign_in(self, **fields: Any) -> dict[str, Any]:
         self._view.send(_CHECKING)
-        for name, check in _CHECKS.items():
-            try:
-                check(fields[name], fields["key"])
-            except ClarifaiMagicError as error:
-                return _complaint(name, error)
+        if wrong := first_wrong(fields):
+            return wrong
         fields["root_certificates"] = fields["root_certificates"] or None  # the environment's
         typed = Credentials(**fields, source=Provenance("form"))
         found = Found(typed, self._passed_over)
@@ -512,18 +469,6 @@ def _static(lines: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Data and metadata of an output with lines and without a widget."""
     markup = "<br>".join(map(html.escape, lines))
     return {"text/plain": "\n".join(lines), "text/html": f"<div>{markup}</div>"}, {}
-
-
-def _complaint(field: str, error: ClarifaiMagicError) -> dict[str, Any]:
-    """The form's text for an error, beside a field or, without one, beside the button."""
-    message, hint = error.message, error.hint
-    for option, label in _LABELS.items():
-        message, hint = message.replace(option, label), hint.replace(option, label)
-    return {"type": "error", "field": field, "message": message, "hint": hint}
-
-
-def _concerned(error: ClarifaiMagicError) -> str:
-    return next((field for kind, field in _CONCERNED.items() if isinstance(error, kind)), "")
 
 
 def _signed_in(session: Session) -> str:
