@@ -152,14 +152,15 @@ class Notebook:
 
     def dismiss(self, name: str) -> None:
         """Close the form for the session of that name."""
-        if name in self.forms:
-            self.forms[name].dismiss()
+        # Looked up once: a form that signs in closes itself in its own thread.
+        if (form := self.forms.get(name)) is not None:
+            form.dismiss()
 
     def close(self, name: str) -> None:
         """Close the session and the form of that name."""
         self.dismiss(name)
-        if name in self.sessions:
-            self.sessions[name].close()
+        if (session := self.sessions.get(name)) is not None:
+            session.close()
 
     def close_all(self) -> None:
         """Close every session and every form."""
