@@ -241,6 +241,15 @@ def test_a_debug_log_of_messages_has_no_key(page, sandbox, tmp_path, key):
     assert recovered(logged, typed) <= MOST
 
 
+def test_a_kernel_reads_messages_as_before_once_forms_have_come_and_gone(page):
+    page.run("read = get_ipython().kernel.session.unpack")
+    for _ in range(3):
+        shown(page)
+    assert page.text("print(get_ipython().kernel.session.unpack is read)") == "False\n"
+    page.run("%clarifai_auth logout")
+    assert page.text("print(get_ipython().kernel.session.unpack is read)") == "True\n"
+
+
 def test_a_pat_signs_in_and_owner_and_app_are_offered(page, sandbox):
     output = shown(page)
     page.sign_in(sandbox.keys.pat)

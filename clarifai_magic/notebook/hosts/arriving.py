@@ -5,49 +5,94 @@ The kernel and the comm package log whole messages at DEBUG, before handling the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from clarifai_magic.concurrency import Lock
 from clarifai_magic.credentials.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_changing = Lock()  # a form ends in its own thread
 
-def secret_on_arrival(session: Any, comm_id: str) -> Callable[[], None]:
-    """Turn the key in each message to a comm into a `Secret` as soon as it is read.
+
+class Arrival(ABC):
+    """Stands in place of the method by which messages arrive, while forms wait for keys.
 
     Parameters
     ----------
-    session : jupyter_client.session.Session
-        The kernel's, which reads messages.
+    original : callable
+        The method.
+    """
+
+    def __init__(self, original: Callable[[Any], Any]) -> None:
+        self.original = original
+        self.comm_ids: set[str] = set()
+
+    @abstractmethod
+    def __call__(self, message: Any, /) -> Any:
+        """What the method does, with the key in a message to one of the comms hidden."""
+
+
+class Unpacked(Arrival):
+    """In place of the method with which a kernel's session reads the parts of a message."""
+
+    def __call__(self, data: Any, /) -> Any:
+        """Read a part."""
+        message = self.original(data)
+        if isinstance(message, dict) and message.get("comm_id") in self.comm_ids:
+            _hide_key(message.get("data", {}).get("content"))
+        return message
+
+
+class Handled(Arrival):
+    """In place of the method with which a kernel of marimo's takes a command."""
+
+    def __call__(self, command: Any, /) -> Any:
+        """Take a command."""
+        if getattr(command, "model_id", None) in self.comm_ids:
+            _hide_key(getattr(command.message, "content", None))
+        return self.original(command)
+
+
+def secret_on_arrival(
+    owner: Any, method: str, arrival: type[Arrival], comm_id: str
+) -> Callable[[], None]:
+    """Turn the key in each message to a comm into a `Secret` as soon as it arrives.
+
+    Parameters
+    ----------
+    owner : object
+        Whose method it is by which messages arrive.
+    method : str
+        The method's name.
+    arrival : type of Arrival
+        What to put in its place, unless it is there for another form.
     comm_id : str
         The form's comm.
 
     Returns
     -------
     callable
-        Undoes it. If other code has wrapped the reading since, it stays in that chain.
+        Undoes it. If other code has wrapped the method since, it stays in that chain.
     """
-    original = session.unpack
-    listening = True
-
-    def unpack(data: Any) -> Any:
-        message = original(data)
-        if listening and isinstance(message, dict) and message.get("comm_id") == comm_id:
-            _hide_key(message)
-        return message
+    with _changing:
+        present = getattr(owner, method)
+        if not isinstance(present, arrival):
+            present = arrival(present)
+            setattr(owner, method, present)
+        present.comm_ids.add(comm_id)
 
     def undo() -> None:
-        nonlocal listening
-        listening = False
-        if session.unpack is unpack:
-            session.unpack = original
+        with _changing:
+            present.comm_ids.discard(comm_id)
+            if not present.comm_ids and getattr(owner, method) is present:
+                setattr(owner, method, present.original)
 
-    session.unpack = unpack
     return undo
 
 
-def _hide_key(message: dict[str, Any]) -> None:
-    content = message.get("data", {}).get("content", {})
-    if isinstance(content.get("key"), str):
+def _hide_key(content: Any) -> None:
+    if isinstance(content, dict) and isinstance(content.get("key"), str):
         content["key"] = Secret(content["key"])

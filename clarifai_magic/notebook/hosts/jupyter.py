@@ -51,9 +51,9 @@ class Kernel(IPythonHost):
 
     def hide_key_arriving(self, comm_id: str) -> Callable[[], None]:
         """Where the kernel reads its messages."""
-        from clarifai_magic.notebook.hosts.arriving import secret_on_arrival
+        from clarifai_magic.notebook.hosts.arriving import Unpacked, secret_on_arrival
 
-        return secret_on_arrival(self.kernel.session, comm_id)
+        return secret_on_arrival(self.kernel.session, "unpack", Unpacked, comm_id)
 
 
 class Page(Kernel):

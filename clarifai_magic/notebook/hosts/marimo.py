@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clarifai_magic import marimo, viewers
-from clarifai_magic.credentials.secret import Secret
 from clarifai_magic.notebook.hosts.base import Asks, Host
 
 if TYPE_CHECKING:
@@ -46,29 +45,9 @@ class Notebook(Script):
 
     def hide_key_arriving(self, comm_id: str) -> Callable[[], None]:
         """Where the kernel takes a command: it logs each, at DEBUG."""
-        kernel = marimo.kernel()
-        original = kernel.handle_message
-        listening = True
+        from clarifai_magic.notebook.hosts.arriving import Handled, secret_on_arrival
 
-        def handle_message(command: Any) -> Any:
-            if listening and getattr(command, "model_id", None) == comm_id:
-                _hide_key(command.message)
-            return original(command)
-
-        def undo() -> None:
-            nonlocal listening
-            listening = False
-            if vars(kernel).get("handle_message") is handle_message:
-                kernel.handle_message = original
-
-        kernel.handle_message = handle_message
-        return undo
-
-
-def _hide_key(message: Any) -> None:
-    content = getattr(message, "content", None)
-    if isinstance(content, dict) and isinstance(content.get("key"), str):
-        content["key"] = Secret(content["key"])
+        return secret_on_arrival(marimo.kernel(), "handle_message", Handled, comm_id)
 
 
 def in_marimo(_shell: Any) -> Host | None:
