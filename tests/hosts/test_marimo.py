@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -115,10 +116,15 @@ class View:
     def run_all(self) -> None:
         """Run the notebook's cells; an editor that is still starting may lose it, so repeat."""
         end = time.monotonic() + 2 * PATIENCE / 1000
-        while not any('"completed-run"' in frame for frame in self.frames):
+        while not self._has_run():
             assert time.monotonic() < end
             self.page.keyboard.press("Control+Shift+r")
             self.page.wait_for_timeout(1000)
+
+    def _has_run(self) -> bool:
+        """Whether a run has ended in which a cell was executed: to load a notebook is one, too."""
+        executed = itertools.dropwhile(lambda each: '"phase":"completed"' not in each, self.frames)
+        return any('"completed-run"' in frame for frame in executed)
 
     def sign_in(self, key: str) -> None:
         """Type a key and press Enter."""
