@@ -130,12 +130,11 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         scopes: Iterable[str] | None = None,
         expires: float | None = None,
     ) -> None:
-        if not isinstance(in_flight, int) or in_flight < 1:
-            raise ItemsError("in_flight= is the number of concurrent calls.", "Pass 1 or more.")
         super().__init__()
         self.plan = plan
         self._items = items
         self._send = Send(session, self.plan.method, in_flight, timeout)
+        self._send.check()
         self._progress = progress
         terms = engines.Terms(insecure, scopes if scopes is None else tuple(scopes), expires)
         terms.check(client, plan.method, plan.request, session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import itertools
+import math
 import threading
 
 import pytest
@@ -297,7 +298,11 @@ def test_cancelling_amap_keeps_what_is_done_and_awaiting_it_again_goes_on():
 
 @pytest.mark.parametrize(
     "options",
-    [{"in_flight": 0}, {"in_flight": -1}, {"in_flight": 2.5}, {"batch": 0}, {"batch": 129}],
+    [
+        *({"in_flight": number} for number in (0, -1, 2.5)),
+        *({"batch": number} for number in (0, 129)),
+        *({"timeout": seconds} for seconds in (0, -1, math.nan, math.inf, 1e300, "5", True)),
+    ],
     ids=str,
 )
 def test_numbers_that_cannot_be_are_refused_in_one_line(session, options):
