@@ -129,8 +129,16 @@ class Plan:
 
     @classmethod
     def of(cls, about: About) -> Plan:
-        """The plan of a map that was saved."""
-        request = request_class(about.method).FromString(about.request)
+        """The plan of a map that was saved.
+
+        Raises
+        ------
+        UnknownMethodError
+            If this version of clarifai-grpc does not have its method.
+        DecodeError
+            If the request cannot be parsed.
+        """
+        request = request_class(descriptor_of(about.method).name).FromString(about.request)
         whole = about.kind == type_name(request)
         return cls(about.method, about.kind, None if whole else request, about.batch)
 

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
 from clarifai_magic.bulk import engines
 from clarifai_magic.bulk.awaiting import Repeatable
 from clarifai_magic.bulk.batching import Plan, type_name
@@ -74,7 +76,10 @@ def resumed(
     """The Answers of a saved map; see `Session.resume`."""
     internals(session).require_open()
     file = SavedMap(Path(path))
-    plan = Plan.of(file.about)
+    try:
+        plan = Plan.of(file.about)
+    except DecodeError:
+        raise file.damaged() from None
     items_now, kind = ((), "") if items is None else items_of(items)
     coming = Items(items_now)
     if items is not None:

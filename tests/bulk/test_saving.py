@@ -119,10 +119,56 @@ def test_another_programs_database_is_refused_and_left_alone(served, path):
 
 def test_a_path_without_a_folder_or_a_file_is_told(served, path):
     session, _ = served
-    with pytest.raises(CallError, match="cannot be used"):
+    with pytest.raises(CallError, match="cannot be used") as told:
         quietly(session, "PostModelOutputs", [prediction()], save=path / "missing" / "run.db")
+    assert told.value.hint.startswith("Check the path")
     with pytest.raises(ItemsError, match="There is no file"):
         session.resume(path)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"], ids=["folder", "nul", "surrogate"])
+def test_a_path_that_no_file_can_have_is_told_in_words_that_can_be_shown(served, tmp_path, name):
+    session, server = served
+    for call in (
+        lambda: quietly(session, "PostModelOutputs", [prediction()], save=tmp_path / name),
+        lambda: session.resume(tmp_path / name),
+    ):
+        with pytest.raises(ItemsError, match=r"is not a file|is no file name") as refused:
+            call()
+        assert str(refused.value).encode()
+        assert refused.value.hint.startswith("Pass")
+    assert not server.requests
+
+
+def changed(sql):
+    def change(path):
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(sql)
+
+    return change
+
+
+def shortened(path):
+    os.truncate(path, 5_000)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        shortened,
+        changed("DELETE FROM map"),
+        changed("UPDATE map SET request = x'ffff'"),
+        changed("UPDATE items SET answer = x'ffff'"),
+    ],
+    ids=["shortened", "empty", "pattern", "answer"],
+)
+def test_of_a_file_that_is_damaged_it_is_told_what_to_do(served, path, damage):
+    session, _ = served
+    quietly(session, "PostModelOutputs", texts(LONG), request=TEMPLATE, save=path)
+    damage(path)
+    with pytest.raises(CallError, match=r"run\.db is damaged") as told:
+        list(session.resume(path))
+    assert "another file" in told.value.hint
 
 
 @pytest.mark.parametrize(
