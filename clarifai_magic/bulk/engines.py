@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_magic.bulk.in_process import InProcess
 from clarifai_magic.bulk.kinds import is_a
+from clarifai_magic.bulk.workers import expires_alone
 from clarifai_magic.errors import ItemsError
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class Terms(NamedTuple):
         ItemsError
             If there are no workers that could get a key.
         CallError
-            If they must not have one, or cannot be reached.
+            If they must not have one, or cannot be reached; if `expires` cannot be.
         ScopeError
-            If the calls would all be refused with such a key.
+            If no such key can be made, or the calls would all be refused with it.
         """
         if client is not None:
             _ready(client, insecure=self.insecure)
         if self.scopes is None:
+            if self.expires is not None:
+                raise expires_alone()
             return
         if client is None:
             raise ItemsError(
@@ -54,7 +57,7 @@ class Terms(NamedTuple):
             )
         from clarifai_magic.bulk.worker_keys import refuse_unfit
 
-        refuse_unfit(method, request, self.scopes, session.identity)
+        refuse_unfit(method, request, self.scopes, self.expires, session.identity)
 
 
 def engine_for(client: Any, session: MapSession, terms: Terms) -> Engine:

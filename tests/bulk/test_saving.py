@@ -107,6 +107,24 @@ def test_a_file_that_is_there_is_not_written_over(served, path):
         session.resume(path)
 
 
+@pytest.mark.parametrize(
+    ("method", "item", "options"),
+    [
+        ("PostKeys", service_pb2.PostKeysRequest(), {}),
+        ("GenerateModelOutputs", prediction(), {}),
+        ("PostModelOutputs", prediction(), {"expires": 60}),
+        ("PostModelOutputs", prediction(), {"timeout": -1}),
+    ],
+    ids=["keys", "stream", "expires", "timeout"],
+)
+def test_what_is_refused_leaves_no_file(served, path, method, item, options):
+    session, server = served
+    with pytest.raises((ItemsError, CallError)):
+        quietly(session, method, [item], save=path, **options)
+    assert not path.exists()
+    assert not server.requests
+
+
 def test_another_programs_database_is_refused_and_left_alone(served, path):
     session, _ = served
     with sqlite3.connect(path) as connection:
