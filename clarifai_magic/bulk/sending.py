@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from clarifai_magic.bulk.batching import Batch
 
 _LOOK = 0.25  # seconds between checks of the connection
+_GLANCE = 0.01  # the same while a call waits for it
 _SUCCESS = status_code_pb2.SUCCESS
 # With these, a call in flight was not sent.
 _APART = {
@@ -110,6 +112,10 @@ class _FailedError(Exception):
         self.divisible = divisible
 
 
+class _CutOffError(asyncio.CancelledError):
+    """A cancelled call that may have been carried out."""
+
+
 class Sending:
     """Makes the calls for batches, until there are no more, or continuing is useless.
 
@@ -151,6 +157,7 @@ class Sending:
         self._pace = Pace(self._in_flight)
         self._breaker = Breaker()
         self._some_answered = False
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Make the calls.
@@ -233,9 +240,8 @@ class Sending:
             raise _FailedError(_not_sent(error), divisible=True) from None
         try:
             response = await self._attempted(data)
-        except asyncio.CancelledError:
-            if not self._safe and self._channel.get_state() not in _APART:
-                self._deliver(batch, self._uncertain(_ended()))
+        except _CutOffError:
+            self._deliver(batch, self._uncertain(_ended()))
             raise
         except grpc.RpcError as error:
             raise await self._failed(batch, error) from None
@@ -290,11 +296,19 @@ class Sending:
     async def _attempt(self, data: bytes, timeout: float | None) -> Any:
         self._tally.in_flight += 1
         began = time.monotonic()
+        sent = False
         try:
+            if not self._safe and self._channel.get_state() in _APART:
+                timeout = await self._connected(timeout)
+            sent = not self._safe
             # Waits for a connection: then a call is lost only if it was sent.
             answer = await self._call(
                 data, timeout=timeout, metadata=self._metadata, wait_for_ready=True
             )
+        except asyncio.CancelledError:
+            if sent:
+                raise _CutOffError from None
+            raise
         except grpc.RpcError:
             self._breaker.lost()
             self._pace.turned_away()
@@ -313,6 +327,20 @@ class Sending:
         else:
             self._pace.turned_away()
         return response
+
+    async def _connected(self, timeout: float | None) -> float | None:
+        """Wait for a connection; returns what is left of the time, in which the call may fail."""
+        began = time.monotonic()
+
+        async def look() -> None:
+            async with self._looking:  # one looks for all
+                # gRPC's own wait for a change would outlive the loop if it is cancelled.
+                while self._channel.get_state(try_to_connect=True) in _APART:  # noqa: ASYNC110
+                    await asyncio.sleep(_GLANCE)
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(look(), timeout)
+        return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
 
     async def _failed(self, batch: Batch, error: Any) -> _FailedError:
         """The items' error for a gRPC error."""
