@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from clarifai_magic.bulk.batching import Batch
 
+MOST_BYTES = 2**27
+"""Of the items in flight; one alone may be larger."""
+
 _LOOK = 0.25  # seconds between checks of the connection
 _GLANCE = 0.01  # the same while a call waits for it
 _SUCCESS = status_code_pb2.SUCCESS
@@ -158,6 +161,9 @@ class Sending:
         self._breaker = Breaker()
         self._some_answered = False
         self._looking = asyncio.Lock()
+        self._calls: dict[asyncio.Task[None], int] = {}  # with the bytes of its items
+        self._bytes = 0
+        self._made: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
 
     async def run(self) -> None:
         """Make the calls.
@@ -173,19 +179,18 @@ class Sending:
         self._channel = self._session.connection.aio_channel
         # Bytes both ways, to distinguish failures to serialise or parse.
         self._call = self._channel.unary_unary(self._path)
-        every = [asyncio.ensure_future(self._keep_calling()) for _ in range(self._in_flight)]
+        making = asyncio.ensure_future(self._make_all())
         watch = asyncio.ensure_future(self._watch())
-        calls = asyncio.gather(*every)
-        ends: list[asyncio.Future[Any]] = [calls, watch]
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if not calls.done():
+            await asyncio.wait([making, watch], return_when=asyncio.FIRST_COMPLETED)
+            if not making.done():
                 raise await self._no_use()
-            calls.result()
+            making.result()
         finally:
-            for each in (*every, watch):
+            every = [*self._calls, making, watch]
+            for each in every:
                 each.cancel()
-            await asyncio.gather(*every, *ends, return_exceptions=True)
+            await asyncio.gather(*every, return_exceptions=True)
 
     async def _watch(self) -> None:
         """Wait until continuing is useless."""
@@ -206,9 +211,23 @@ class Sending:
             "Try again in a minute: resume() continues from here.",
         )
 
-    async def _keep_calling(self) -> None:
+    async def _make_all(self) -> None:
+        """Make the calls for all batches, each in a task of its own, while there is room."""
         while (batch := await self._following()) is not None:
-            await self._make(batch)
+            call = asyncio.ensure_future(self._make(batch))
+            self._calls[call] = batch.size
+            self._bytes += batch.size
+            call.add_done_callback(self._made.put_nowait)
+            while len(self._calls) >= self._in_flight or self._bytes >= MOST_BYTES:
+                await self._take_out()
+        while self._calls:
+            await self._take_out()
+
+    async def _take_out(self) -> None:
+        """Wait for a call to end, and raise what it raises."""
+        call = await self._made.get()
+        self._bytes -= self._calls.pop(call)
+        call.result()
 
     async def _make(self, batch: Batch) -> None:
         """Make the call for a batch, or for its parts, and deliver the outcome."""
