@@ -36,6 +36,7 @@ from clarifai_magic.client.internals import internals
 from clarifai_magic.errors import (
     ClarifaiMagicError,
     ItemsError,
+    SecretError,
 )
 
 if TYPE_CHECKING:
@@ -233,6 +234,13 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 file.end(len(self._items))
             file.unlock()
             file.refuse_gone()
+
+    def __reduce_ex__(self, _protocol: Any) -> str:
+        """Refuse to be copied or pickled: two would call for the same items, with the same key."""
+        raise SecretError(
+            "Answers hold the session, key included, and are neither copied nor pickled.",
+            "Use list(answers); for another process, answers.save(path) and resume(path) there.",
+        )
 
     def __len__(self) -> int:
         return max(len(self._items), self._length)

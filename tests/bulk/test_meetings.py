@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import copy
 import errno
 import io
 import itertools
+import pickle
 import signal
 import stat
 import subprocess
@@ -24,7 +26,7 @@ from tqdm import tqdm
 
 from clarifai_magic import Credentials, connect
 from clarifai_magic.client.internals import internals
-from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError
+from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError, SecretError
 
 
 @pytest.fixture
@@ -173,6 +175,16 @@ def test_a_call_that_waits_for_its_next_attempt_is_not_told_as_perhaps_done():
 
         assert asyncio.run(interrupted()) == {0}
         slow.go_on.set()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_answers_are_not_copied_for_two_would_call_for_the_same_items(served, copied):
+    session, _ = served
+    answers = session.amap("PostModelOutputs", [prediction()], progress=False)
+    with pytest.raises(SecretError, match="neither copied nor pickled") as refused:
+        copied(answers)
+    assert "list(answers)" in refused.value.hint
+    assert not answers.resume().left
 
 
 def unsure(answers):
