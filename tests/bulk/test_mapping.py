@@ -176,6 +176,17 @@ def test_what_a_method_does_not_take_is_refused_before_a_call_is_made(
         session.map(method, items, **options)
 
 
+async def asynchronous():
+    yield prediction()
+
+
+@pytest.mark.parametrize("items", [None, 5, prediction(), asynchronous()], ids=type)
+def test_what_is_no_list_of_items_is_refused_in_words(session, items):
+    for call in (session.map, session.amap):
+        with pytest.raises(ItemsError, match="map takes a list of items or a generator"):
+            call("PostModelOutputs", items)
+
+
 @given(count=st.integers(0, 300), batch=st.integers(1, 128))
 def test_every_item_is_in_one_part_and_no_part_is_over_the_limit(count, batch):
     items = [text_input(i) for i in range(count)]
