@@ -230,8 +230,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         """Leave the file complete and unlocked until there is more to write."""
         file = self._store.file
         if file is not None:
-            if self._items.over and file.about.total != len(self._items):
-                file.end(len(self._items))
+            total = len(self._items)
+            if self._items.over and total >= self._length and file.about.total != total:
+                file.end(total)
             file.unlock()
             file.refuse_gone()
 

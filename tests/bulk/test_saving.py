@@ -209,6 +209,22 @@ def test_items_that_do_not_fit_are_refused_and_nothing_is_called(served, path, i
     assert not session.resume(path).left
 
 
+def broken_off():
+    yield from map(prediction, range(10))
+    raise OSError
+
+
+def test_too_few_items_at_one_time_do_not_keep_the_file_from_more_at_another(served, path):
+    """The map broke off, and so the file does not say how many there are."""
+    session, _ = served
+    quietly(session, "PostModelOutputs", broken_off(), save=path)
+    with pytest.raises(ItemsError, match="3 items, and the map is of 10"):
+        session.resume(path, map(prediction, range(3)), progress=False)
+    answers = session.resume(path, map(prediction, range(20)), progress=False)
+    assert len(answers) == 20
+    assert not answers.left
+
+
 def test_two_maps_at_once_do_not_write_one_file(path):
     begun, go_on = threading.Event(), threading.Event()
 
