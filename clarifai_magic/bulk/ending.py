@@ -79,6 +79,14 @@ def running_already() -> CallError:
     )
 
 
+def without_items(name: str) -> ItemsError:
+    """The error for going on with what was only read from a file with a name."""
+    return ItemsError(
+        "These answers were read without items.",
+        f"clarifai_session.resume({name!r}, items) continues the map.",
+    )
+
+
 def perhaps_done() -> CallError:
     """The error of an item that an ended process had begun."""
     error = CallError(

@@ -26,6 +26,8 @@ class Items:
     ----------
     items : iterable
         Read once, in the caller's thread, only on demand.
+    given : bool
+        Whether there may be any; not so if a map is only read from its file.
 
     Raises
     ------
@@ -40,7 +42,8 @@ class Items:
         What the iterable raised instead of its next item; none is taken after that.
     """
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(self, items: Iterable[Any], *, given: bool = True) -> None:
+        self.given = given
         if not isinstance(items, Iterable) and not hasattr(items, "__getitem__"):
             raise _not_iterable(items)
         self._total = _length(items)

@@ -25,6 +25,7 @@ from clarifai_magic.bulk.ending import (
     running_already,
     to_the_end,
     warn,
+    without_items,
 )
 from clarifai_magic.bulk.frames import frame_of, items_of
 from clarifai_magic.bulk.in_process import TICK
@@ -82,8 +83,8 @@ def resumed(
     except DecodeError:
         raise file.damaged() from None
     items_now, kind = ((), "") if items is None else items_of(items)
-    coming = Items(items_now)
-    if items is not None:
+    coming = Items(items_now, given=items is not None)
+    if coming.given:
         coming.check(file.about, kind, file.path.name)
     answers = Answers(session, plan, coming, **limits)
     answers.attach(file)
@@ -314,6 +315,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
     def _make_ready(self) -> None:
         """Refuse what cannot begin, before it does; what has arrived is not called for again."""
         internals(self._send.session).require_open()
+        if self._store.file and not self._items.given and self.left:
+            raise without_items(self._store.file.path.name)
         self._settle()
         self._taker = threading.get_ident()
         if self._store.file and self._store.lock():
@@ -406,7 +409,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._refuse(index, perhaps_done())
             else:
                 yield index, item
-        if self._items.over and len(self._items) < self._length:
+        if self._items.given and self._items.over and len(self._items) < self._length:
             raise other_length(len(self._items), self._length)
 
     def _refuse(self, index: int, error: ClarifaiMagicError) -> None:
@@ -530,6 +533,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             words.append(f"{untried:,} not tried")
         if self.retried:
             words.append(f"{self.retried:,} calls retried")
-        if done < len(self) or not self._items.over:
+        if self._store.file and not self._items.given and done < len(self):
+            words.append(f".resume({self._store.file.path.name!r}, items) continues")
+        elif done < len(self) or not self._items.over:
             words.append(".resume() continues")
         return f"<{'; '.join(words)}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -223,6 +224,20 @@ def test_too_few_items_at_one_time_do_not_keep_the_file_from_more_at_another(ser
     answers = session.resume(path, map(prediction, range(20)), progress=False)
     assert len(answers) == 20
     assert not answers.left
+
+
+@pytest.mark.parametrize("go_on", [lambda answers: answers.resume(), asyncio.run])
+def test_answers_that_were_read_without_items_tell_how_to_go_on(served, path, go_on):
+    session, _ = served
+    items = [prediction(number) for number in range(3)]
+    quietly(session, "PostModelOutputs", [items[0], None, items[2]], save=path)
+    there = session.resume(path)
+    assert "resume('run.db', items) continues" in repr(there)
+    with pytest.raises(ItemsError, match="read without items") as told:
+        go_on(there)
+    assert "resume('run.db', items)" in told.value.hint
+    assert not session.resume(path, items, progress=False).left
+    assert go_on(session.resume(path)).left == []
 
 
 def test_two_maps_at_once_do_not_write_one_file(path):
