@@ -23,7 +23,6 @@ from clarifai_magic.bulk.ending import (
     ended,
     perhaps_done,
     running_already,
-    to_the_end,
     warn,
     without_items,
 )
@@ -483,12 +482,13 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 try:
                     yield tick
                 finally:
-                    to_the_end(settle)
+                    settle()  # for the bar's last look
         finally:
             interrupt, finished = None, False
             while not finished:
                 # Python looks for interrupts at calls: here is none but inside the inner block.
                 try:
+                    settle()
                     self._finish()
                     finished = True
                 except KeyboardInterrupt as error:
@@ -497,8 +497,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 raise interrupt
 
     def _finish(self) -> None:
-        """End a run; it may be done twice."""
-        self._settle()
+        """End a run, all of whose outcomes are stored; it may be done twice."""
         if broken := self._items.broken:
             self._refuse(self._items.taken, broken_off(broken))
         self._begun -= self._failures.keys()  # of those that were told
