@@ -176,9 +176,9 @@ class Session(BaseSession):
         request : message, optional
             What all requests have in common, such as the model's ID.
         batch : int
-            Items in one request, at most 128.
+            Items in one request, at most 128; fewer go into one if they are large.
         in_flight : int
-            Concurrent calls; on a cluster, for each of its threads.
+            Concurrent calls, at most; on a cluster, for each of its threads.
         timeout : float, optional
             Seconds for each call, its retries included.
         progress : bool
