@@ -161,6 +161,7 @@ def test_nothing_to_do_is_done(session):
     ("method", "items", "options", "words"),
     [
         ("PostModelOutput", [], {}, "Did you mean 'PostModelOutputs'"),
+        (None, [prediction()], {}, "given by its name"),
         ("GenerateModelOutputs", [prediction()], {}, "streams"),
         ("PostModelOutputs", [resources_pb2.Model()], {}, "does not take items of type Model"),
         ("PostModelOutputs", ["https://…"], {}, "does not take items of type str"),
