@@ -11,6 +11,8 @@ from clarifai_magic.bulk.workers import expires_alone
 from clarifai_magic.errors import ItemsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from clarifai_magic.bulk.calls import Engine, MapSession
     from clarifai_magic.bulk.cluster import Cluster
 
@@ -22,14 +24,14 @@ class Terms(NamedTuple):
     ----------
     insecure : bool
         Whether the key may go to them unencrypted.
-    scopes : tuple of str or None
+    scopes : iterable of str or None
         Of an API key that is made for them; None to give them the session's own key.
     expires : float or None
         Seconds until that ends.
     """
 
     insecure: bool
-    scopes: tuple[str, ...] | None
+    scopes: Iterable[str] | None
     expires: float | None
 
     def check(self, client: Any, method: str, request: Any, session: MapSession) -> None:

@@ -142,7 +142,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         self._send = Send(session, self.plan.method, in_flight, timeout)
         self._send.check()
         self._progress = progress
-        terms = engines.Terms(insecure, scopes if scopes is None else tuple(scopes), expires)
+        if scopes is not None and not isinstance(scopes, str):  # which is told as it is
+            scopes = tuple(scopes)
+        terms = engines.Terms(insecure, scopes, expires)
         terms.check(client, plan.method, plan.request, session)
         self._engine = partial(engines.engine_for, client, session, terms)
         self._by = ""

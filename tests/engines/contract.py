@@ -76,6 +76,8 @@ class Contract:
     def test_scopes_that_do_not_do_are_told_before_a_key_is_made(self, session, client):
         with pytest.raises(ScopeError, match="Models:Get"):
             session.map("PostModelOutputs", [prediction()], client=client, scopes=["Predict"])
+        with pytest.raises(CallError, match="scopes= is a list"):
+            session.map("PostModelOutputs", [prediction()], client=client, scopes="Predict")
         elsewhere = prediction()
         elsewhere.ClearField("inputs")
         with pytest.raises(ScopeError, match="clarifai/main"):
