@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from clarifai_magic.bulk.calls import Tally
 from clarifai_magic.bulk.loop_thread import LoopThread, Work
-from clarifai_magic.bulk.sending import MOST_BYTES
 from clarifai_magic.client.internals import internals
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from clarifai_magic.bulk.calls import Deliver, Send
 
 TICK = 0.1  # seconds between updates of the progress
-_MOST_WAITING = 2_048  # items: enough for a moment in which the answers are stored
+# Enough for a moment in which the answers are stored.
+_MOST_WAITING = 2_048  # items
+_MOST_BYTES = 2**25
 
 
 class InProcess:
@@ -97,7 +98,7 @@ class _Window:
             self._over = True
         else:
             items, size = len(batch.indices), max(1, batch.size)
-            self._size = max(1, min(self._most, _MOST_WAITING // items, MOST_BYTES // size))
+            self._size = max(1, min(self._most, _MOST_WAITING // items, _MOST_BYTES // size))
             self._ready.append(batch)
 
     def serve(self) -> None:

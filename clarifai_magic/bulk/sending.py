@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     from clarifai_magic.bulk.batching import Batch
 
-MOST_BYTES = 2**27
-"""Of the items in flight; one alone may be larger."""
-
+_MOST_BYTES = 2**27  # of the items in flight; one alone may be larger
 _LOOK = 0.25  # seconds between checks of the connection
 _GLANCE = 0.01  # the same while a call waits for it
 _SUCCESS = status_code_pb2.SUCCESS
@@ -218,7 +216,7 @@ class Sending:
             self._calls[call] = batch.size
             self._bytes += batch.size
             call.add_done_callback(self._made.put_nowait)
-            while len(self._calls) >= self._in_flight or self._bytes >= MOST_BYTES:
+            while len(self._calls) >= self._in_flight or self._bytes >= _MOST_BYTES:
                 await self._take_out()
         while self._calls:
             await self._take_out()

@@ -241,7 +241,7 @@ def test_no_more_calls_than_allowed_are_in_flight():
 def kilobyte(monkeypatch):
     """The most bytes in flight, and the most ahead, in place of more than a test should take."""
     for module in (sending, in_process):
-        monkeypatch.setattr(module, "MOST_BYTES", 1_000, raising=False)
+        monkeypatch.setattr(module, "_MOST_BYTES", 1_000)
 
 
 def mapped(session, items):
