@@ -100,15 +100,21 @@ def test_resumed_by_its_own_items_it_calls_once_for_each_item(served):
     assert len(server.requests) == 6
 
 
+def all_have_come(server, count):
+    """The first may be there before the others are sent."""
+    while server.running < count:
+        threading.Event().wait(0.001)
+
+
 def test_cancelled_twice_it_tells_what_may_have_been_added():
     """The second comes while the calls are being ended, as at the end of asyncio.run."""
     slow = Slow(added)
-    with serving(slow) as (session, _):
+    with serving(slow) as (session, server):
 
         async def cancelled():
             answers = session.amap("PostInputs", map(text_input, range(4)), batch=1, progress=False)
             task = asyncio.create_task(answers)
-            await asyncio.to_thread(slow.asked.wait, 20)
+            await asyncio.to_thread(all_have_come, server, 4)
             task.cancel()
             await asyncio.sleep(0)
             task.cancel()
