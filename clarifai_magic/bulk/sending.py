@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -347,17 +346,14 @@ class Sending:
 
     async def _connected(self, timeout: float | None) -> float | None:
         """Wait for a connection; returns what is left of the time, in which the call may fail."""
-        began = time.monotonic()
-
-        async def look() -> None:
-            async with self._looking:  # one looks for all
-                # gRPC's own wait for a change would outlive the loop if it is cancelled.
-                while self._channel.get_state(try_to_connect=True) in _APART:  # noqa: ASYNC110
-                    await asyncio.sleep(_GLANCE)
-
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(look(), timeout)
-        return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+        until = None if timeout is None else time.monotonic() + timeout
+        async with self._looking:  # one looks for all
+            # gRPC's own wait for a change would outlive the loop if it is cancelled.
+            while self._channel.get_state(try_to_connect=True) in _APART:
+                if until is not None and time.monotonic() > until:
+                    break
+                await asyncio.sleep(_GLANCE)
+        return None if until is None else max(0.0, until - time.monotonic())
 
     async def _failed(self, batch: Batch, error: Any) -> _FailedError:
         """The items' error for a gRPC error."""
