@@ -33,10 +33,10 @@ from clarifai_magic.bulk.progress import Look, bar
 from clarifai_magic.bulk.saved import SavedMap
 from clarifai_magic.bulk.store import Store
 from clarifai_magic.client.internals import internals
+from clarifai_magic.credentials.secret import Unpicklable
 from clarifai_magic.errors import (
     ClarifaiMagicError,
     ItemsError,
-    SecretError,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def resumed(
     return answers
 
 
-class Answers(Sequence[Any], Repeatable["Answers"]):
+class Answers(Unpicklable, Sequence[Any], Repeatable["Answers"]):
     """A method's answers to many items, in the items' order.
 
     An item without an answer has None. ``resume()``, or awaiting it again, continues with those.
@@ -237,13 +237,6 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 file.end(total)
             file.unlock()
             file.refuse_gone()
-
-    def __reduce_ex__(self, _protocol: Any) -> str:
-        """Refuse to be copied or pickled: two would call for the same items, with the same key."""
-        raise SecretError(
-            "Answers hold the session, key included, and are neither copied nor pickled.",
-            "Use list(answers); for another process, answers.save(path) and resume(path) there.",
-        )
 
     def __len__(self) -> int:
         return max(len(self._items), self._length)
