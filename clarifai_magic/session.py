@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from clarifai_magic import marimo, viewers
-from clarifai_magic.bulk.workers import HANDED_OVER, Picklable
+from clarifai_magic.bulk.workers import HANDED_OVER, Picklable, expires_alone
 from clarifai_magic.client.internals import internals
 from clarifai_magic.client.session import BaseSession
 from clarifai_magic.client.signing_in import DEFAULT_TIMEOUT, sign_in
-from clarifai_magic.errors import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,10 +139,7 @@ class Session(BaseSession):
 
             return keys_of(self).session(WorkerSession, self, scopes, expires)
         if expires is not None:
-            raise CallError(
-                "expires= is when a key ends that is made with scopes=, and there are none.",
-                "Pass scopes= too, or omit expires=.",
-            )
+            raise expires_alone()
         if HANDED_OVER not in parts.kept:
             parts.kept.append(HANDED_OVER)
         return self._child(WorkerSession, self.identity)
@@ -180,9 +176,9 @@ class Session(BaseSession):
         request : message, optional
             What all requests have in common, such as the model's ID.
         batch : int
-            Items in one request, at most 128.
+            Items in one request, at most 128; fewer go into one if they are large.
         in_flight : int
-            Concurrent calls; on a cluster, for each of its threads.
+            Concurrent calls, at most; on a cluster, for each of its threads.
         timeout : float, optional
             Seconds for each call, its retries included.
         progress : bool

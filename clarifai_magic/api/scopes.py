@@ -118,6 +118,11 @@ def descriptor_of(method: str) -> Any:
         There is no such method.
 
     """
+    if not isinstance(method, str):
+        raise UnknownMethodError(
+            f"A method is given by its name, and this is of type {type(method).__name__}.",
+            "Pass such as 'PostModelOutputs'.",
+        )
     name = method.removeprefix(f"/{SERVICE}/")
     if name in methods():
         return methods()[name]

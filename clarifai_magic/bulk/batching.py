@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clarifai_grpc.grpc.api.status import status_code_pb2
 from google.protobuf import message_factory
-from google.protobuf.message import Message
+from google.protobuf.message import EncodeError, Message
 
 from clarifai_magic.api.scopes import descriptor_of, is_repeated, is_safe, request_class
 from clarifai_magic.api.statuses import error_from_status
@@ -23,6 +23,7 @@ E = TypeVar("E", bound=ClarifaiMagicError)
 
 MOST_INPUTS = 128
 """Inputs in one call, at most (https://docs.clarifai.com/create-manage/inputs/upload)."""
+_MOST_BYTES = 2**25  # of several in one call: the API takes 128 MB, but these go side by side
 
 _KEY = "clarifai.api.Key"
 _DONE = {status_code_pb2.SUCCESS, status_code_pb2.MIXED_STATUS}
@@ -47,11 +48,14 @@ class Batch:
         Of the items, in the order in which the request has them.
     field : str
         The request's field that has the items; empty if the request is the one item.
+    size : int
+        The bytes of the items.
     """
 
     request: Any
     indices: tuple[int, ...]
     field: str = ""
+    size: int = 0
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two requests, each about half of the items; of several items only."""
@@ -129,8 +133,16 @@ class Plan:
 
     @classmethod
     def of(cls, about: About) -> Plan:
-        """The plan of a map that was saved."""
-        request = request_class(about.method).FromString(about.request)
+        """The plan of a map that was saved.
+
+        Raises
+        ------
+        UnknownMethodError
+            If this version of clarifai-grpc does not have its method.
+        DecodeError
+            If the request cannot be parsed.
+        """
+        request = request_class(descriptor_of(about.method).name).FromString(about.request)
         whole = about.kind == type_name(request)
         return cls(about.method, about.kind, None if whole else request, about.batch)
 
@@ -160,26 +172,34 @@ class Plan:
             Told of an item that is not like the first: its index, and the error.
         """
         some: dict[int, Any] = {}
+        held = 0
         for index, item in items:
             if isinstance(item, ClarifaiMagicError):  # told by what made it
                 refuse(index, item)
-            elif type_name(item) != self.kind:
+                continue
+            if type_name(item) != self.kind:
                 refuse(index, self._unlike(item))
-            elif not self._field:
-                yield Batch(item, (index,))
-            else:
-                some[index] = item
+                continue
+            size = _size(item)
+            if not self._field:
+                yield Batch(item, (index,), size=size)
+                continue
+            if some and held + size > _MOST_BYTES:
+                yield self._batch_of(some, held)
+                some, held = {}, 0
+            some[index] = item
+            held += size
             if len(some) == self.batch:
-                yield self._batch_of(some)
-                some = {}
+                yield self._batch_of(some, held)
+                some, held = {}, 0
         if some:
-            yield self._batch_of(some)
+            yield self._batch_of(some, held)
 
-    def _batch_of(self, some: dict[int, Any]) -> Batch:
+    def _batch_of(self, some: dict[int, Any], size: int) -> Batch:
         request = type(self.request)()
         request.CopyFrom(self.request)
         getattr(request, self._field).extend(some.values())
-        return Batch(request, tuple(some), self._field)
+        return Batch(request, tuple(some), self._field, size)
 
     def _unlike(self, item: Any) -> ItemsError:
         return ItemsError(
@@ -255,6 +275,13 @@ class Plan:
 
 def _many(field: Any) -> bool:
     return bool(field.message_type and is_repeated(field))
+
+
+def _size(item: Message) -> int:
+    try:
+        return int(item.ByteSize())
+    except (EncodeError, ValueError):  # more than 2 GB: told when it is sent
+        return _MOST_BYTES
 
 
 def type_name(item: Any) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from clarifai_magic.api.scopes import is_safe
 from clarifai_magic.bulk.sending import Deliver, MapSession, Sending, Tally
+from clarifai_magic.errors import ItemsError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from clarifai_magic.bulk.batching import Batch
 
 __all__ = ["Deliver", "Engine", "MapSession", "Send", "Tally"]
+
+_LONGEST = 10**9  # seconds: gRPC takes a deadline that is much later for one that is over
 
 
 class Send(NamedTuple):
@@ -39,6 +42,25 @@ class Send(NamedTuple):
     def safe(self) -> bool:
         """Whether repeating a call is harmless."""
         return is_safe(self.method)
+
+    def check(self) -> None:
+        """Refuse numbers that cannot be.
+
+        Raises
+        ------
+        ItemsError
+            If there are any.
+        """
+        if not isinstance(self.in_flight, int) or self.in_flight < 1:
+            raise ItemsError("in_flight= is the number of concurrent calls.", "Pass 1 or more.")
+        if self.timeout is None:
+            return
+        number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
+        if not number or not 0 < self.timeout <= _LONGEST:
+            raise ItemsError(
+                "timeout= is the number of seconds for each call.",
+                f"Pass a number above 0, and at most {_LONGEST:,}, or omit it.",
+            )
 
     async def sending(
         self, following: Callable[[], Awaitable[Batch | None]], deliver: Deliver, tally: Tally

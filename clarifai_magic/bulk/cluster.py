@@ -100,7 +100,7 @@ class _Shares:
             if batch is None:
                 break
             batches.append(batch)
-            size += batch.request.ByteSize()
+            size += batch.size
             if size > _MOST_BYTES or time.monotonic() > until:  # an iterable may take its time
                 break
         return _Share(batches) if batches else None

@@ -1,4 +1,4 @@
-"""How a map ends: steps that no interrupt leaves half done, and the errors of what is left."""
+"""How a map ends: a step that no interrupt leaves half done, and the errors of what is left."""
 
 from __future__ import annotations
 
@@ -12,23 +12,10 @@ from typing import TYPE_CHECKING
 from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
     from clarifai_magic.errors import ClarifaiMagicError
-
-
-def to_the_end(step: Callable[[], None]) -> None:
-    """Do what may be done twice, in spite of interrupts; they are raised after it."""
-    interrupt = None
-    while True:
-        try:
-            step()
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt:
-        raise interrupt
 
 
 @contextmanager
@@ -76,6 +63,14 @@ def running_already() -> CallError:
     return CallError(
         "These answers are being called for already.",
         "Wait for that, or cancel it, before you resume or await them again.",
+    )
+
+
+def without_items(name: str) -> ItemsError:
+    """The error for going on with what was only read from a file with a name."""
+    return ItemsError(
+        "These answers were read without items.",
+        f"clarifai_session.resume({name!r}, items) continues the map.",
     )
 
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_magic.bulk.in_process import InProcess
 from clarifai_magic.bulk.kinds import is_a
+from clarifai_magic.bulk.workers import expires_alone
 from clarifai_magic.errors import ItemsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from clarifai_magic.bulk.calls import Engine, MapSession
     from clarifai_magic.bulk.cluster import Cluster
 
@@ -21,14 +24,14 @@ class Terms(NamedTuple):
     ----------
     insecure : bool
         Whether the key may go to them unencrypted.
-    scopes : tuple of str or None
+    scopes : iterable of str or None
         Of an API key that is made for them; None to give them the session's own key.
     expires : float or None
         Seconds until that ends.
     """
 
     insecure: bool
-    scopes: tuple[str, ...] | None
+    scopes: Iterable[str] | None
     expires: float | None
 
     def check(self, client: Any, method: str, request: Any, session: MapSession) -> None:
@@ -39,13 +42,15 @@ class Terms(NamedTuple):
         ItemsError
             If there are no workers that could get a key.
         CallError
-            If they must not have one, or cannot be reached.
+            If they must not have one, or cannot be reached; if `expires` cannot be.
         ScopeError
-            If the calls would all be refused with such a key.
+            If no such key can be made, or the calls would all be refused with it.
         """
         if client is not None:
             _ready(client, insecure=self.insecure)
         if self.scopes is None:
+            if self.expires is not None:
+                raise expires_alone()
             return
         if client is None:
             raise ItemsError(
@@ -54,7 +59,7 @@ class Terms(NamedTuple):
             )
         from clarifai_magic.bulk.worker_keys import refuse_unfit
 
-        refuse_unfit(method, request, self.scopes, session.identity)
+        refuse_unfit(method, request, self.scopes, self.expires, session.identity)
 
 
 def engine_for(client: Any, session: MapSession, terms: Terms) -> Engine:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from clarifai_magic.bulk.calls import Deliver, Send
 
 TICK = 0.1  # seconds between updates of the progress
-_MOST_WAITING = 2_048  # items: enough for a moment in which the answers are stored
+# Enough for a moment in which the answers are stored.
+_MOST_WAITING = 2_048  # items
+_MOST_BYTES = 2**25
 
 
 class InProcess:
@@ -48,7 +50,7 @@ class InProcess:
             # One at a time: an iterable may take long for each.
             if window.wants_more:
                 window.put(next(batches, None))
-                if window.has_waiting:
+                if window.is_awaited:
                     loop.soon(window.serve)
             else:
                 work.news.wait(TICK)
@@ -65,7 +67,7 @@ class _Window:
     Parameters
     ----------
     most : int
-        The most that may wait here; fewer if they have many items.
+        The most that may wait here; fewer if they have many items, or large ones.
 
     Attributes
     ----------
@@ -77,7 +79,7 @@ class _Window:
         self._most = self._size = most
         self._ready: deque[Batch] = deque()
         self._over = False
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: asyncio.Future[None] | None = None
         self.ask: Callable[[], None] = lambda: None
 
     @property
@@ -86,38 +88,33 @@ class _Window:
         return not self._over and len(self._ready) < self._size
 
     @property
-    def has_waiting(self) -> bool:
-        """Whether calls wait for batches."""
-        return bool(self._waiting)
+    def is_awaited(self) -> bool:
+        """Whether the loop waits for a batch."""
+        return self._waiting is not None and not self._waiting.done()
 
     def put(self, batch: Batch | None) -> None:
         """Add the next batch; None if there are no more."""
         if batch is None:
             self._over = True
         else:
-            self._size = max(1, min(self._most, _MOST_WAITING // len(batch.indices)))
+            items, size = len(batch.indices), max(1, batch.size)
+            self._size = max(1, min(self._most, _MOST_WAITING // items, _MOST_BYTES // size))
             self._ready.append(batch)
 
     def serve(self) -> None:
-        """Wake as many waiting calls as there are batches: called in the loop."""
-        for _ in range(len(self._waiting) if self._over else len(self._ready)):
-            if self._waiting:
-                waiting = self._waiting.popleft()
-                if not waiting.done():
-                    waiting.set_result(None)
+        """Have the loop wait no longer if there is a batch, or none to come: called in it."""
+        if (self._ready or self._over) and self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     async def following(self) -> Batch | None:
         """Wait for the next batch; None if there are no more."""
         while not self._ready:
             if self._over:
                 return None
-            waiting = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            # Checked again: the other thread did not announce earlier batches.
-            if self._ready or self._over:
-                self.serve()
+            self._waiting = asyncio.get_running_loop().create_future()
+            self.serve()  # the other thread did not announce earlier batches
             self.ask()
-            await waiting
+            await self._waiting
         batch = self._ready.popleft()
         if len(self._ready) == self._size // 2:
             self.ask()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from clarifai_magic.bulk.batching import type_name
 from clarifai_magic.errors import ItemsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from clarifai_magic.bulk.saved import About
 
@@ -26,6 +26,13 @@ class Items:
     ----------
     items : iterable
         Read once, in the caller's thread, only on demand.
+    given : bool
+        Whether there may be any; not so if a map is only read from its file.
+
+    Raises
+    ------
+    ItemsError
+        If it is none.
 
     Attributes
     ----------
@@ -35,7 +42,10 @@ class Items:
         What the iterable raised instead of its next item; none is taken after that.
     """
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(self, items: Iterable[Any], *, given: bool = True) -> None:
+        self.given = given
+        if not isinstance(items, Iterable) and not hasattr(items, "__getitem__"):
+            raise _not_iterable(items)
         self._total = _length(items)
         self._coming = enumerate(items)
         self._arrived: deque[tuple[int, Any]] = deque()
@@ -147,6 +157,13 @@ def _length(items: Iterable[Any]) -> int | None:
         return len(items) if isinstance(items, Sized) else None
     except TypeError:  # what shows progress, such as tqdm, may wrap what has no length
         return None
+
+
+def _not_iterable(items: Any) -> ItemsError:
+    return ItemsError(
+        f"map takes a list of items or a generator, and this is of type {type_name(items)}.",
+        "Pass [item] for one item, and [each async for each in items] for an async generator.",
+    )
 
 
 def other_length(count: int, total: int) -> ItemsError:

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
 from clarifai_magic.bulk import engines
 from clarifai_magic.bulk.awaiting import Repeatable
 from clarifai_magic.bulk.batching import Plan, type_name
@@ -21,8 +23,8 @@ from clarifai_magic.bulk.ending import (
     ended,
     perhaps_done,
     running_already,
-    to_the_end,
     warn,
+    without_items,
 )
 from clarifai_magic.bulk.frames import frame_of, items_of
 from clarifai_magic.bulk.in_process import TICK
@@ -31,6 +33,7 @@ from clarifai_magic.bulk.progress import Look, bar
 from clarifai_magic.bulk.saved import SavedMap
 from clarifai_magic.bulk.store import Store
 from clarifai_magic.client.internals import internals
+from clarifai_magic.credentials.secret import Unpicklable
 from clarifai_magic.errors import (
     ClarifaiMagicError,
     ItemsError,
@@ -74,17 +77,20 @@ def resumed(
     """The Answers of a saved map; see `Session.resume`."""
     internals(session).require_open()
     file = SavedMap(Path(path))
-    plan = Plan.of(file.about)
+    try:
+        plan = Plan.of(file.about)
+    except DecodeError:
+        raise file.damaged() from None
     items_now, kind = ((), "") if items is None else items_of(items)
-    coming = Items(items_now)
-    if items is not None:
+    coming = Items(items_now, given=items is not None)
+    if coming.given:
         coming.check(file.about, kind, file.path.name)
     answers = Answers(session, plan, coming, **limits)
     answers.attach(file)
     return answers
 
 
-class Answers(Sequence[Any], Repeatable["Answers"]):
+class Answers(Unpicklable, Sequence[Any], Repeatable["Answers"]):
     """A method's answers to many items, in the items' order.
 
     An item without an answer has None. ``resume()``, or awaiting it again, continues with those.
@@ -130,14 +136,15 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         scopes: Iterable[str] | None = None,
         expires: float | None = None,
     ) -> None:
-        if not isinstance(in_flight, int) or in_flight < 1:
-            raise ItemsError("in_flight= is the number of concurrent calls.", "Pass 1 or more.")
         super().__init__()
         self.plan = plan
         self._items = items
         self._send = Send(session, self.plan.method, in_flight, timeout)
+        self._send.check()
         self._progress = progress
-        terms = engines.Terms(insecure, scopes if scopes is None else tuple(scopes), expires)
+        if scopes is not None and not isinstance(scopes, str):  # which is told as it is
+            scopes = tuple(scopes)
+        terms = engines.Terms(insecure, scopes, expires)
         terms.check(client, plan.method, plan.request, session)
         self._engine = partial(engines.engine_for, client, session, terms)
         self._by = ""
@@ -225,8 +232,9 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
         """Leave the file complete and unlocked until there is more to write."""
         file = self._store.file
         if file is not None:
-            if self._items.over and file.about.total != len(self._items):
-                file.end(len(self._items))
+            total = len(self._items)
+            if self._items.over and total >= self._length and file.about.total != total:
+                file.end(total)
             file.unlock()
             file.refuse_gone()
 
@@ -301,6 +309,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
     def _make_ready(self) -> None:
         """Refuse what cannot begin, before it does; what has arrived is not called for again."""
         internals(self._send.session).require_open()
+        if self._store.file and not self._items.given and self.left:
+            raise without_items(self._store.file.path.name)
         self._settle()
         self._taker = threading.get_ident()
         if self._store.file and self._store.lock():
@@ -393,7 +403,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 self._refuse(index, perhaps_done())
             else:
                 yield index, item
-        if self._items.over and len(self._items) < self._length:
+        if self._items.given and self._items.over and len(self._items) < self._length:
             raise other_length(len(self._items), self._length)
 
     def _refuse(self, index: int, error: ClarifaiMagicError) -> None:
@@ -467,12 +477,13 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 try:
                     yield tick
                 finally:
-                    to_the_end(settle)
+                    settle()  # for the bar's last look
         finally:
             interrupt, finished = None, False
             while not finished:
                 # Python looks for interrupts at calls: here is none but inside the inner block.
                 try:
+                    settle()
                     self._finish()
                     finished = True
                 except KeyboardInterrupt as error:
@@ -481,8 +492,7 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
                 raise interrupt
 
     def _finish(self) -> None:
-        """End a run; it may be done twice."""
-        self._settle()
+        """End a run, all of whose outcomes are stored; it may be done twice."""
         if broken := self._items.broken:
             self._refuse(self._items.taken, broken_off(broken))
         self._begun -= self._failures.keys()  # of those that were told
@@ -517,6 +527,8 @@ class Answers(Sequence[Any], Repeatable["Answers"]):
             words.append(f"{untried:,} not tried")
         if self.retried:
             words.append(f"{self.retried:,} calls retried")
-        if done < len(self) or not self._items.over:
+        if self._store.file and not self._items.given and done < len(self):
+            words.append(f".resume({self._store.file.path.name!r}, items) continues")
+        elif done < len(self) or not self._items.over:
             words.append(".resume() continues")
         return f"<{'; '.join(words)}>"

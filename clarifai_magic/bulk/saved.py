@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import tempfile
 import threading
 import weakref
@@ -26,6 +27,7 @@ _FORMAT = 1
 _PATIENCE = 2.0  # seconds for another process to release the file
 # https://www.sqlite.org/rescode.html
 _IN_USE = {5, 6}
+_DAMAGED = 11
 _FULL = 13
 _NO_DATABASE = 26
 _SCHEMA = f"""
@@ -39,6 +41,7 @@ Row = tuple[int, "bytes | None", bytes]
 
 _CODE_OF = {
     "database is locked": 5,
+    "database disk image is malformed": 11,
     "database or disk is full": 13,
     "file is not a database": 26,
 }
@@ -96,6 +99,8 @@ class SavedMap:
     def __init__(self, path: Path, about: About | None = None) -> None:
         self.path = path.absolute()  # `%cd` changes nothing
         self._one_at_a_time = threading.RLock()  # a thread may save what another fills
+        self._file: tuple[int, int] | None = None
+        self._refuse_no_file()
         if about is not None:
             with self._told():
                 self._make(about)
@@ -104,6 +109,17 @@ class SavedMap:
             self.about = self._read_about()
             self._writers = {self._writer()}
             self._file = self._found()
+
+    def _refuse_no_file(self) -> None:
+        """Refuse a path that no file can have."""
+        try:
+            mode = self.path.stat().st_mode
+        except ValueError:  # a character that the system takes in no path
+            raise ItemsError(f"{self.path.name!r} is no file name.", "Pass another path.") from None
+        except OSError:  # there is nothing yet, or it is told when it is used
+            return
+        if not stat.S_ISREG(mode):
+            raise ItemsError(f"{self.path} is not a file.", "Pass the path of one: FOLDER/run.db.")
 
     def _make(self, about: About) -> None:
         """Complete it before it gets its name."""
@@ -153,8 +169,11 @@ class SavedMap:
         [application] = self._connection.execute("PRAGMA application_id").fetchone()
         [version] = self._connection.execute("PRAGMA user_version").fetchone()
         if (application, version) != (_APPLICATION, _FORMAT):
-            raise ItemsError(f"{self.path.name} is not the file of a map.", "Check the path.")
-        return About(*self._connection.execute("SELECT * FROM map").fetchone()[:-1])
+            raise self._no_map()
+        about = self._connection.execute("SELECT * FROM map").fetchone()
+        if about is None:
+            raise self.damaged()
+        return About(*about[:-1])
 
     def lock(self) -> bool:
         """Keep others out, and make writing quick, until `unlock`.
@@ -316,9 +335,26 @@ class SavedMap:
                 "End the map there, or its kernel, first.",
             )
         if code == _NO_DATABASE:
-            return ItemsError(f"{self.path.name} is not the file of a map.", "Check the path.")
+            return self._no_map()
+        if code == _DAMAGED:
+            return self.damaged()
         full = code == _FULL or getattr(error, "errno", 0) == errno.ENOSPC
         return CallError(
             f"{self.path.name} cannot be used: {'the disk is full' if full else error}.",
-            "Answers are kept in memory meanwhile; resume() continues, and writes them.",
+            "Answers are kept in memory meanwhile; resume() continues, and writes them."
+            if self._file
+            else "Check the path, the space on its disk, and that you may write to its folder.",
+        )
+
+    def _no_map(self) -> ItemsError:
+        return ItemsError(
+            f"{self.path.name} is not the file of a map.",
+            "Pass the path that save= or answers.save(…) was given.",
+        )
+
+    def damaged(self) -> CallError:
+        """The error of a file that is not as this left it."""
+        return CallError(
+            f"{self.path.name} is damaged: part of it is missing or was changed.",
+            "Resume from a copy of it, or map the items again to another file.",
         )

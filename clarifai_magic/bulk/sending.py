@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from clarifai_magic.bulk.batching import Batch
 
+_MOST_BYTES = 2**27  # of the items in flight; one alone may be larger
 _LOOK = 0.25  # seconds between checks of the connection
+_GLANCE = 0.01  # the same while a call waits for it
 _SUCCESS = status_code_pb2.SUCCESS
 # With these, a call in flight was not sent.
 _APART = {
@@ -110,6 +112,10 @@ class _FailedError(Exception):
         self.divisible = divisible
 
 
+class _CutOffError(asyncio.CancelledError):
+    """A cancelled call that may have been carried out."""
+
+
 class Sending:
     """Makes the calls for batches, until there are no more, or continuing is useless.
 
@@ -151,6 +157,10 @@ class Sending:
         self._pace = Pace(self._in_flight)
         self._breaker = Breaker()
         self._some_answered = False
+        self._looking = asyncio.Lock()
+        self._calls: dict[asyncio.Task[None], int] = {}  # with the bytes of its items
+        self._bytes = 0
+        self._made: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
 
     async def run(self) -> None:
         """Make the calls.
@@ -166,19 +176,18 @@ class Sending:
         self._channel = self._session.connection.aio_channel
         # Bytes both ways, to distinguish failures to serialise or parse.
         self._call = self._channel.unary_unary(self._path)
-        every = [asyncio.ensure_future(self._keep_calling()) for _ in range(self._in_flight)]
+        making = asyncio.ensure_future(self._make_all())
         watch = asyncio.ensure_future(self._watch())
-        calls = asyncio.gather(*every)
-        ends: list[asyncio.Future[Any]] = [calls, watch]
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if not calls.done():
+            await asyncio.wait([making, watch], return_when=asyncio.FIRST_COMPLETED)
+            if not making.done():
                 raise await self._no_use()
-            calls.result()
+            making.result()
         finally:
-            for each in (*every, watch):
+            every = [*self._calls, making, watch]
+            for each in every:
                 each.cancel()
-            await asyncio.gather(*every, *ends, return_exceptions=True)
+            await asyncio.gather(*every, return_exceptions=True)
 
     async def _watch(self) -> None:
         """Wait until continuing is useless."""
@@ -199,9 +208,23 @@ class Sending:
             "Try again in a minute: resume() continues from here.",
         )
 
-    async def _keep_calling(self) -> None:
+    async def _make_all(self) -> None:
+        """Make the calls for all batches, each in a task of its own, while there is room."""
         while (batch := await self._following()) is not None:
-            await self._make(batch)
+            call = asyncio.ensure_future(self._make(batch))
+            self._calls[call] = batch.size
+            self._bytes += batch.size
+            call.add_done_callback(self._made.put_nowait)
+            while len(self._calls) >= self._in_flight or self._bytes >= _MOST_BYTES:
+                await self._take_out()
+        while self._calls:
+            await self._take_out()
+
+    async def _take_out(self) -> None:
+        """Wait for a call to end, and raise what it raises."""
+        call = await self._made.get()
+        self._bytes -= self._calls.pop(call)
+        call.result()
 
     async def _make(self, batch: Batch) -> None:
         """Make the call for a batch, or for its parts, and deliver the outcome."""
@@ -233,9 +256,8 @@ class Sending:
             raise _FailedError(_not_sent(error), divisible=True) from None
         try:
             response = await self._attempted(data)
-        except asyncio.CancelledError:
-            if not self._safe and self._channel.get_state() not in _APART:
-                self._deliver(batch, self._uncertain(_ended()))
+        except _CutOffError:
+            self._deliver(batch, self._uncertain(_ended()))
             raise
         except grpc.RpcError as error:
             raise await self._failed(batch, error) from None
@@ -290,11 +312,19 @@ class Sending:
     async def _attempt(self, data: bytes, timeout: float | None) -> Any:
         self._tally.in_flight += 1
         began = time.monotonic()
+        sent = False
         try:
+            if not self._safe and self._channel.get_state() in _APART:
+                timeout = await self._connected(timeout)
+            sent = not self._safe
             # Waits for a connection: then a call is lost only if it was sent.
             answer = await self._call(
                 data, timeout=timeout, metadata=self._metadata, wait_for_ready=True
             )
+        except asyncio.CancelledError:
+            if sent:
+                raise _CutOffError from None
+            raise
         except grpc.RpcError:
             self._breaker.lost()
             self._pace.turned_away()
@@ -313,6 +343,17 @@ class Sending:
         else:
             self._pace.turned_away()
         return response
+
+    async def _connected(self, timeout: float | None) -> float | None:
+        """Wait for a connection; returns what is left of the time, in which the call may fail."""
+        until = None if timeout is None else time.monotonic() + timeout
+        async with self._looking:  # one looks for all
+            # gRPC's own wait for a change would outlive the loop if it is cancelled.
+            while self._channel.get_state(try_to_connect=True) in _APART:
+                if until is not None and time.monotonic() > until:
+                    break
+                await asyncio.sleep(_GLANCE)
+        return None if until is None else max(0.0, until - time.monotonic())
 
     async def _failed(self, batch: Batch, error: Any) -> _FailedError:
         """The items' error for a gRPC error."""

@@ -6,7 +6,7 @@ import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import EncodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from clarifai_magic.errors import ItemsError
 
@@ -72,7 +72,10 @@ class Store:
         if number in self._fresh or self._file is None:
             return self._fresh.get(number)
         data = self._file.answer(number) if number in self else None
-        return None if data is None else self._read(data)
+        try:
+            return None if data is None else self._read(data)
+        except DecodeError:
+            raise self._file.damaged() from None
 
     def put(self, number: int, answer: Any, item: Any) -> None:
         """Store the answer to an item."""

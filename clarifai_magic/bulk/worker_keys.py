@@ -230,8 +230,10 @@ def words(session: HasInternals) -> str:
     return f"{who.kind} of {who.user_id}/{who.app_id} with {', '.join(who.scopes)}"
 
 
-def refuse_unfit(method: str, request: Any, scopes: Iterable[str], who: Identity) -> None:
-    """Refuse scopes with which a map's calls would all be refused.
+def refuse_unfit(
+    method: str, request: Any, scopes: Iterable[str], expires: float | None, who: Identity
+) -> None:
+    """Refuse a key that cannot be made, or with which a map's calls would all be refused.
 
     Parameters
     ----------
@@ -241,14 +243,21 @@ def refuse_unfit(method: str, request: Any, scopes: Iterable[str], who: Identity
         What the map's requests have in common.
     scopes : iterable of str
         Of the key that is to be made.
+    expires : float or None
+        Seconds until it is to end.
     who : Identity
         Of the session.
 
     Raises
     ------
+    CallError
+        If it cannot end then, or there is no app that it would be of.
     ScopeError
-        If the method needs another kind of key or other scopes, or it is about another app.
+        If the session cannot make it, the method needs another kind of key or other scopes, or
+        it is about another app.
     """
+    _checked_seconds(expires)
+    _refuse_unable(who)
     if requirement(method).auth is Auth.PAT:
         raise ScopeError(f"{method} takes a PAT, and scopes= makes an API key.", _OWN_KEY)
     if missing := missing_scopes(method, _checked_scopes(scopes)):

@@ -20,7 +20,7 @@ from clarifai_magic.concurrency import Lock
 from clarifai_magic.credentials.bundle import Credentials, Provenance
 from clarifai_magic.credentials.sources import Found
 from clarifai_magic.credentials.sources.sandbox import hold
-from clarifai_magic.errors import NotSignedInError
+from clarifai_magic.errors import CallError, NotSignedInError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,14 @@ HANDED_OVER = "Processes that got the session keep the key until they end."
 """Logout's note about a session that was handed over."""
 
 _opening = Lock()  # two threads that unpickle the same session get the same
+
+
+def expires_alone() -> CallError:
+    """The error for an end without a key that it would be of."""
+    return CallError(
+        "expires= is when a key ends that is made with scopes=, and there are none.",
+        "Pass scopes= too, or omit expires=.",
+    )
 
 
 class Handover(NamedTuple):

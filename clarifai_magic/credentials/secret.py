@@ -20,7 +20,7 @@ class Unpicklable:
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse: Python's hook for pickling and, without one of its own, for copying."""
         raise SecretError(
-            f"A {type(self).__name__} holds a Clarifai key; pickling would store it in plaintext.",
+            f"{type(self).__name__} objects hold a key; pickling would store it in plaintext.",
             "Give the other process clarifai_session.for_workers(), which can be pickled.",
         )
 

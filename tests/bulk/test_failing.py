@@ -16,7 +16,8 @@ from support import prediction, text_input
 
 from clarifai_magic import ClarifaiMagicError, Credentials, connect
 from clarifai_magic.api.grpc_errors import error_from_rpc
-from clarifai_magic.bulk import breaker, sending
+from clarifai_magic.bulk import breaker, in_process, sending
+from clarifai_magic.bulk.batching import Plan
 from clarifai_magic.errors import ItemsError, RefusedError, UnreachableError
 
 TEMPLATE = service_pb2.PostModelOutputsRequest(model_id="general-image-recognition")
@@ -234,6 +235,92 @@ def test_no_more_calls_than_allowed_are_in_flight():
         answers = session.map("PostModelOutputs", map(prediction, range(100)), in_flight=5)
     assert not answers.failures
     assert server.most == 5
+
+
+@pytest.fixture
+def kilobyte(monkeypatch):
+    """The most bytes in flight, and the most ahead, in place of more than a test should take."""
+    for module in (sending, in_process):
+        monkeypatch.setattr(module, "_MOST_BYTES", 1_000)
+
+
+def mapped(session, items):
+    return session.map("PostModelOutputs", items, progress=False)
+
+
+def awaited(session, items):
+    async def call():
+        return await session.amap("PostModelOutputs", items, progress=False)
+
+    return asyncio.run(call())
+
+
+@pytest.mark.usefixtures("kilobyte")
+@pytest.mark.parametrize("call", [mapped, awaited])
+def test_no_more_bytes_are_taken_and_in_flight_than_have_room(call):
+    together = threading.Barrier(4)
+    done, ahead = [], []
+
+    def slow(request, response, _context):
+        if request.inputs[0].id in {f"item-{i}" for i in range(4)}:
+            together.wait(30)
+        done.append(predicted(request, response))
+        return done[-1]
+
+    def items():
+        for number in range(200):
+            ahead.append(number - len(done))
+            item = prediction(number)
+            item.inputs[0].data.text.raw = "long " * 50
+            yield item
+
+    with serving(slow) as (session, server):
+        answers = call(session, items())
+    assert [answer.outputs[0].input.id for answer in answers] == [f"item-{i}" for i in range(200)]
+    assert server.most == 4
+    assert max(ahead) <= 4 + 4
+
+
+@pytest.mark.usefixtures("kilobyte")
+@pytest.mark.parametrize("call", [mapped, awaited])
+def test_an_item_of_more_bytes_than_have_room_goes_alone(call):
+    items = [prediction(number) for number in range(8)]
+    for item in items:
+        item.inputs[0].data.text.raw = "long " * 1_000
+
+    def slow(*asked):
+        threading.Event().wait(0.01)  # so that others, if there were any, would come meanwhile
+        return predicted(*asked)
+
+    with serving(slow) as (session, server):
+        assert not call(session, items).left
+    assert server.most == 1
+
+
+def test_inputs_of_more_bytes_than_a_request_should_have_go_apart():
+    items = [resources_pb2.Input(data={"image": {"base64": bytes(size)}}) for size in SIZES]
+    kind = "clarifai.api.Input"
+    parts = Plan("PostInputs", kind, None, 128).batches(enumerate(items), pytest.fail)
+    assert [part.indices for part in parts] == [(0, 1), (2,), (3, 4, 5)]
+
+
+SIZES = [2**24, 2**23, 2**26, 2**23, 2**23, 1]
+
+
+def test_there_are_no_more_tasks_than_there_is_work_for():
+    counts = []
+
+    def items():
+        for number in range(3):
+            counts.append(len(asyncio.all_tasks()))
+            yield prediction(number)
+
+    async def call(session):
+        return await session.amap("PostModelOutputs", items(), in_flight=10_000, progress=False)
+
+    with serving(predicted) as (session, _):
+        assert not asyncio.run(call(session)).left
+    assert max(counts) < 10
 
 
 def test_two_maps_at_once_count_their_own_retries():

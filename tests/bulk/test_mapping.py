@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import itertools
+import math
 import threading
 
 import pytest
@@ -160,6 +161,7 @@ def test_nothing_to_do_is_done(session):
     ("method", "items", "options", "words"),
     [
         ("PostModelOutput", [], {}, "Did you mean 'PostModelOutputs'"),
+        (None, [prediction()], {}, "given by its name"),
         ("GenerateModelOutputs", [prediction()], {}, "streams"),
         ("PostModelOutputs", [resources_pb2.Model()], {}, "does not take items of type Model"),
         ("PostModelOutputs", ["https://…"], {}, "does not take items of type str"),
@@ -173,6 +175,17 @@ def test_what_a_method_does_not_take_is_refused_before_a_call_is_made(
 ):
     with pytest.raises((ItemsError, UnknownMethodError), match=words):
         session.map(method, items, **options)
+
+
+async def asynchronous():
+    yield prediction()
+
+
+@pytest.mark.parametrize("items", [None, 5, prediction(), asynchronous()], ids=type)
+def test_what_is_no_list_of_items_is_refused_in_words(session, items):
+    for call in (session.map, session.amap):
+        with pytest.raises(ItemsError, match="map takes a list of items or a generator"):
+            call("PostModelOutputs", items)
 
 
 @given(count=st.integers(0, 300), batch=st.integers(1, 128))
@@ -297,7 +310,11 @@ def test_cancelling_amap_keeps_what_is_done_and_awaiting_it_again_goes_on():
 
 @pytest.mark.parametrize(
     "options",
-    [{"in_flight": 0}, {"in_flight": -1}, {"in_flight": 2.5}, {"batch": 0}, {"batch": 129}],
+    [
+        *({"in_flight": number} for number in (0, -1, 2.5)),
+        *({"batch": number} for number in (0, 129)),
+        *({"timeout": seconds} for seconds in (0, -1, math.nan, math.inf, 1e300, "5", True)),
+    ],
     ids=str,
 )
 def test_numbers_that_cannot_be_are_refused_in_one_line(session, options):

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import copy
 import errno
 import io
 import itertools
+import pickle
 import signal
 import stat
 import subprocess
 import sys
 import threading
 
+import grpc
 import pytest
 from clarifai_grpc.grpc.api import service_pb2
-from scripted import added, predicted, serving
+from clarifai_grpc.grpc.api.status import status_code_pb2 as codes
+from scripted import Relay, added, predicted, serving
 from support import CANARY, prediction, text_input
 from tqdm import std as tqdm_std
 from tqdm import tqdm
 
-from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError
+from clarifai_magic import Credentials, connect
+from clarifai_magic.client.internals import internals
+from clarifai_magic.errors import CallError, ClarifaiAuthWarning, ItemsError, SecretError
 
 
 @pytest.fixture
@@ -94,15 +100,21 @@ def test_resumed_by_its_own_items_it_calls_once_for_each_item(served):
     assert len(server.requests) == 6
 
 
+def all_have_come(server, count):
+    """The first may be there before the others are sent."""
+    while server.running < count:
+        threading.Event().wait(0.001)
+
+
 def test_cancelled_twice_it_tells_what_may_have_been_added():
     """The second comes while the calls are being ended, as at the end of asyncio.run."""
     slow = Slow(added)
-    with serving(slow) as (session, _):
+    with serving(slow) as (session, server):
 
         async def cancelled():
             answers = session.amap("PostInputs", map(text_input, range(4)), batch=1, progress=False)
             task = asyncio.create_task(answers)
-            await asyncio.to_thread(slow.asked.wait, 20)
+            await asyncio.to_thread(all_have_come, server, 4)
             task.cancel()
             await asyncio.sleep(0)
             task.cancel()
@@ -112,6 +124,72 @@ def test_cancelled_twice_it_tells_what_may_have_been_added():
 
         assert asyncio.run(cancelled()) == set(range(4))
         slow.go_on.set()
+
+
+def test_a_call_that_breaks_in_the_moment_of_an_interrupt_is_told_as_perhaps_done():
+    """The connection is gone already, and nobody has learnt yet that the call is."""
+    slow = Slow(added)
+    with serving(slow) as (session, _):
+        relay = Relay(session.base)
+        credentials = Credentials(CANARY, user_id="alice", app_id="main", base=relay.base)
+        with connect(credentials, verified=False) as through:
+            channel = internals(through).connection
+
+            async def interrupted():
+                answers = through.amap("PostInputs", texts(3), batch=1, in_flight=1, progress=False)
+                task = asyncio.create_task(answers)
+                await asyncio.to_thread(slow.asked.wait, 20)
+                relay.stop()
+                while channel.aio_channel.get_state() is grpc.ChannelConnectivity.READY:
+                    threading.Event().wait(0.001)  # and the loop stands still
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                return unsure(answers)
+
+            assert asyncio.run(interrupted()) == {0}
+        slow.go_on.set()
+
+
+def test_a_call_that_waits_for_its_next_attempt_is_not_told_as_perhaps_done():
+    """Nothing was done at the last one, and while a model is loading there is none but its own."""
+    slow, seen = Slow(added), []
+
+    def busy(request, response, context):
+        if not hasattr(request, "inputs"):  # asked last, on the same connection
+            while server.running > 2:
+                threading.Event().wait(0.001)
+            return response
+        seen.append(request.inputs[0].id)
+        if seen.count("item-0") == 2:
+            return slow(request, response, context)
+        loading = request.inputs[0].id == "item-0"
+        response.status.code = codes.MODEL_LOADING if loading else codes.CONN_THROTTLED
+        return response
+
+    with serving(busy) as (session, server):
+
+        async def interrupted():
+            answers = session.amap("PostInputs", texts(2), batch=1, in_flight=2, progress=False)
+            task = asyncio.create_task(answers)
+            await asyncio.to_thread(slow.asked.wait, 20)
+            await session.aio_stub.MyScopes(service_pb2.MyScopesRequest())
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return unsure(answers)
+
+        assert asyncio.run(interrupted()) == {0}
+        slow.go_on.set()
+
+
+def test_answers_have_no_copy_for_two_would_call_for_the_same_items(served):
+    session, _ = served
+    answers = session.amap("PostModelOutputs", [prediction()], progress=False)
+    assert copy.copy(answers) is copy.deepcopy(answers) is answers
+    with pytest.raises(SecretError, match="hold a key"):
+        pickle.dumps(answers)
+    assert not answers.resume().left
 
 
 def unsure(answers):

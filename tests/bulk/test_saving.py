@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -107,6 +108,24 @@ def test_a_file_that_is_there_is_not_written_over(served, path):
         session.resume(path)
 
 
+@pytest.mark.parametrize(
+    ("method", "item", "options"),
+    [
+        ("PostKeys", service_pb2.PostKeysRequest(), {}),
+        ("GenerateModelOutputs", prediction(), {}),
+        ("PostModelOutputs", prediction(), {"expires": 60}),
+        ("PostModelOutputs", prediction(), {"timeout": -1}),
+    ],
+    ids=["keys", "stream", "expires", "timeout"],
+)
+def test_what_is_refused_leaves_no_file(served, path, method, item, options):
+    session, server = served
+    with pytest.raises((ItemsError, CallError)):
+        quietly(session, method, [item], save=path, **options)
+    assert not path.exists()
+    assert not server.requests
+
+
 def test_another_programs_database_is_refused_and_left_alone(served, path):
     session, _ = served
     with sqlite3.connect(path) as connection:
@@ -119,10 +138,56 @@ def test_another_programs_database_is_refused_and_left_alone(served, path):
 
 def test_a_path_without_a_folder_or_a_file_is_told(served, path):
     session, _ = served
-    with pytest.raises(CallError, match="cannot be used"):
+    with pytest.raises(CallError, match="cannot be used") as told:
         quietly(session, "PostModelOutputs", [prediction()], save=path / "missing" / "run.db")
+    assert told.value.hint.startswith("Check the path")
     with pytest.raises(ItemsError, match="There is no file"):
         session.resume(path)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"], ids=["folder", "nul", "surrogate"])
+def test_a_path_that_no_file_can_have_is_told_in_words_that_can_be_shown(served, tmp_path, name):
+    session, server = served
+    for call in (
+        lambda: quietly(session, "PostModelOutputs", [prediction()], save=tmp_path / name),
+        lambda: session.resume(tmp_path / name),
+    ):
+        with pytest.raises(ItemsError, match=r"is not a file|is no file name") as refused:
+            call()
+        assert str(refused.value).encode()
+        assert refused.value.hint.startswith("Pass")
+    assert not server.requests
+
+
+def changed(sql):
+    def change(path):
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(sql)
+
+    return change
+
+
+def shortened(path):
+    os.truncate(path, 5_000)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        shortened,
+        changed("DELETE FROM map"),
+        changed("UPDATE map SET request = x'ffff'"),
+        changed("UPDATE items SET answer = x'ffff'"),
+    ],
+    ids=["shortened", "empty", "pattern", "answer"],
+)
+def test_of_a_file_that_is_damaged_it_is_told_what_to_do(served, path, damage):
+    session, _ = served
+    quietly(session, "PostModelOutputs", texts(LONG), request=TEMPLATE, save=path)
+    damage(path)
+    with pytest.raises(CallError, match=r"run\.db is damaged") as told:
+        list(session.resume(path))
+    assert "another file" in told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -143,6 +208,36 @@ def test_items_that_do_not_fit_are_refused_and_nothing_is_called(served, path, i
         session.resume(path, items(), progress=False)
     assert len(server.requests) == asked
     assert not session.resume(path).left
+
+
+def broken_off():
+    yield from map(prediction, range(10))
+    raise OSError
+
+
+def test_too_few_items_at_one_time_do_not_keep_the_file_from_more_at_another(served, path):
+    """The map broke off, and so the file does not say how many there are."""
+    session, _ = served
+    quietly(session, "PostModelOutputs", broken_off(), save=path)
+    with pytest.raises(ItemsError, match="3 items, and the map is of 10"):
+        session.resume(path, map(prediction, range(3)), progress=False)
+    answers = session.resume(path, map(prediction, range(20)), progress=False)
+    assert len(answers) == 20
+    assert not answers.left
+
+
+@pytest.mark.parametrize("go_on", [lambda answers: answers.resume(), asyncio.run])
+def test_answers_that_were_read_without_items_tell_how_to_go_on(served, path, go_on):
+    session, _ = served
+    items = [prediction(number) for number in range(3)]
+    quietly(session, "PostModelOutputs", [items[0], None, items[2]], save=path)
+    there = session.resume(path)
+    assert "resume('run.db', items) continues" in repr(there)
+    with pytest.raises(ItemsError, match="read without items") as told:
+        go_on(there)
+    assert "resume('run.db', items)" in told.value.hint
+    assert not session.resume(path, items, progress=False).left
+    assert go_on(session.resume(path)).left == []
 
 
 def test_two_maps_at_once_do_not_write_one_file(path):

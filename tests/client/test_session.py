@@ -148,7 +148,7 @@ def test_a_refused_sign_in_leaves_nothing_open(sandbox):
 
 
 def test_pickling_a_session_is_refused_with_the_reason(sandbox):
-    with signed_in(sandbox) as session, pytest.raises(SecretError, match="holds a Clarifai key"):
+    with signed_in(sandbox) as session, pytest.raises(SecretError, match="hold a key"):
         pickle.dumps(session)
 
 

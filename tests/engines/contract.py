@@ -76,6 +76,8 @@ class Contract:
     def test_scopes_that_do_not_do_are_told_before_a_key_is_made(self, session, client):
         with pytest.raises(ScopeError, match="Models:Get"):
             session.map("PostModelOutputs", [prediction()], client=client, scopes=["Predict"])
+        with pytest.raises(CallError, match="scopes= is a list"):
+            session.map("PostModelOutputs", [prediction()], client=client, scopes="Predict")
         elsewhere = prediction()
         elsewhere.ClearField("inputs")
         with pytest.raises(ScopeError, match="clarifai/main"):
@@ -90,6 +92,13 @@ class Contract:
             session.map("ListKeys", [], client=client, scopes=PREDICTING)
         with pytest.raises(ItemsError, match="without client="):
             session.map("PostModelOutputs", [prediction()], scopes=PREDICTING)
+
+    def test_a_key_that_cannot_be_made_is_told_before_a_file_is(self, session, client, tmp_path):
+        path, items = tmp_path / "run.db", [text_input(1)]
+        options = {"request": OF_THE_APP, "client": client, "save": path}
+        with pytest.raises(CallError, match="number of seconds"):
+            session.map("PostModelOutputs", items, scopes=PREDICTING, expires=-1, **options)
+        assert not path.exists()
 
     def test_after_logout_another_sign_in_maps_on_the_same_workers(self, session, server, client):
         items = [prediction(i) for i in range(8)]
