@@ -13,6 +13,7 @@ from calls import in_flight, one_by_one
 from guarding import guarding
 from mapping import memory, small_requests, uploads
 from measuring import Row, sandbox, table
+from showing import showing
 from starting import loading, signing_in
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -55,6 +56,7 @@ _MEASURES = (
     guarding,
     auditing,
     form_size,
+    showing,
 )
 
 
