@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clarifai_magic.audit.columns import Columns
 from clarifai_magic.audit.findings import CERTAIN, LIKELY, POSSIBLE, Finding
 from clarifai_magic.audit.tokens import coded_texts, is_random, tokens
-from clarifai_magic.audit.words import Verdict, judge, judge_name, readable, telling
+from clarifai_magic.audit.words import Verdict, joined, judge, judge_name, readable, telling
 from clarifai_magic.credentials.secret import Secret
 
 if TYPE_CHECKING:
@@ -80,18 +80,10 @@ def search(
 def _plain(
     text: str, lines: _Lines, followed: Followed, known: Collection[str], beside: str
 ) -> Iterator[Found]:
-    near, columns = _Near(text), None
-    named: bool | None = None
+    near = _Near(text, beside)
     for token in tokens(text):
         key = token.text
-        if named is None:
-            verdict = judge_name(beside)
-            named = verdict is not None and verdict.is_key
-        if columns is None:
-            columns = Columns(text if near.anything else "")
-        told = columns.name(token)
-        followed_here = key in followed.keys or key in followed.names
-        if not (named or told or followed_here or near.has(token)):
+        if not (key in followed.keys or key in followed.names or near.has(token)):
             continue
         if (
             _is_part(text, token)
@@ -106,6 +98,7 @@ def _plain(
             continue
         before = readable(text[max(0, token.start - _BEFORE) : token.start])
         after = readable(text[token.end : token.end + _AFTER])
+        told = near.columns.name(token)
         verdict = judge_name(told) if told else _verdict(key, before, after, followed, beside)
         if verdict is not None and verdict.is_key:
             yield _told(line, key, verdict, before)
@@ -138,17 +131,25 @@ def _is_part(text: str, token: Token) -> bool:
 class _Near:
     """Tells whether there may be words about keys near a token, before they are read."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, beside: str) -> None:
         self._text = text
+        self._beside = beside
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The tables, of which there is none without such a word."""
+        return Columns(self._text if self._told else "")
+
+    @cached_property
+    def _told(self) -> list[tuple[int, int]]:
+        return telling(self._text, _BEFORE)
 
     @cached_property
     def _parts(self) -> list[tuple[int, int]]:
-        return telling(self._text, _BEFORE)
-
-    @property
-    def anything(self) -> bool:
-        """Whether there is such a word anywhere."""
-        return bool(self._parts)
+        verdict = judge_name(self._beside)
+        if verdict is not None and verdict.is_key:
+            return [(0, len(self._text))]
+        return joined([*self._told, *self.columns.places])
 
     def has(self, token: Token) -> bool:
         """Whether anything near a token calls for reading what is around it."""

@@ -7,7 +7,10 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 from string import digits
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,6 +41,7 @@ _ALL = _KEYS | _NEVER | _OTHERS
 # In each name of a key is one of these; or what it is written in hides it.
 _TELLING = [each for each in _KEYS if not any(other in each for other in _KEYS - {each})]
 _HIDING = ("\x1b", "&#", "%")
+_SILENT = bytes({*range(256)} - {*"".join((*_TELLING, *_HIDING)).encode()})
 _ESCAPED = ("\\x", "\\u00", "\\e[", "\\033[")
 _NEUTRAL = _words("value default data content text string val notes")
 _WIDGET = "PasswordModel"  # ipywidgets' own name, in a widget's state
@@ -102,18 +106,26 @@ def telling(text: str, reach: int) -> list[tuple[int, int]]:
     if len(lower) != len(text):  # as few letters of other alphabets have it
         lower = "".join(each.lower()[0] for each in text)
     found = []
-    for word in (*_TELLING, *_HIDING, *(_ESCAPED if "\\" in text else ())):
+    # What is in no such word goes first: most words are then known to be nowhere.
+    short = lower.encode("latin-1", "replace").translate(None, _SILENT)
+    words = [word for word in (*_TELLING, *_HIDING) if word.encode() in short]
+    for word in (*words, *(_ESCAPED if "\\" in text else ())):
         at = lower.find(word)
         while at >= 0:
             found.append((at - reach, at + 2 * reach))
             at = lower.find(word, at + reach)
-    parts: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if parts and start <= parts[-1][1]:
-            parts[-1] = parts[-1][0], max(end, parts[-1][1])
+    return joined(found)
+
+
+def joined(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Parts of a text in order, those that touch as one."""
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(parts):
+        if apart and start <= apart[-1][1]:
+            apart[-1] = apart[-1][0], max(end, apart[-1][1])
         else:
-            parts.append((start, end))
-    return parts
+            apart.append((start, end))
+    return apart
 
 
 def readable(text: str) -> str:
