@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import contextlib
 import json
 from pathlib import PurePath
@@ -58,7 +59,7 @@ class Reader:
                 yield Problem(name, f"{error}; it was searched as text")
             if notebook is not None and notebook.odd:
                 yield Problem(name, f"{notebook.odd}; not every program will open it")
-        coded = data[:2] in _UTF_16 or (notebook is not None and b'"attachments"' in data)
+        coded = wide(data) is not None or (notebook is not None and b'"attachments"' in data)
         if not coded and not may_hold_key(data, self._known_bytes):
             return
         if notebook is not None:
@@ -106,14 +107,26 @@ class Reader:
                 yield found.at("hidden")
 
 
-_UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
+_WIDE = {  # UTF-16's mark is the beginning of one of UTF-32's
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+
+def wide(data: bytes) -> tuple[bytes, str] | None:
+    """The mark and the encoding of a text of more than one byte a character."""
+    return next((each for each in _WIDE.items() if data.startswith(each[0])), None)
 
 
 def decoded(data: bytes) -> tuple[str, bool]:
     """A file's text, and whether it is in no Unicode encoding."""
-    encoding = "utf-16" if data[:2] in _UTF_16 else "utf-8-sig"
+    if marked := wide(data):
+        mark, encoding = marked
+        return data[len(mark) :].decode(encoding, "replace"), False
     try:
-        return data.decode(encoding), False
+        return data.decode("utf-8-sig"), False
     except UnicodeDecodeError:
         return data.decode("latin-1"), True
 

@@ -201,3 +201,23 @@ def test_pictures_and_programs_in_binary_are_left_out(folder):
     (folder / "a.bin").write_bytes(b"\0" + LEAK.encode())
     assert searched(folder)[0] == {"zz.py"}
     assert searched(folder / "a.bin")[0] == {"a.bin"}
+
+
+WIDE = ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize("end", [b"", b"x", b"\x00\xd8", b"\xd8\x00"])
+def test_a_text_of_wide_characters_is_searched_though_its_end_is_none(folder, encoding, end):
+    (folder / "a.txt").write_bytes(f"\ufeffé {LEAK}".encode(encoding) + end)
+    assert searched(folder) == ({"zz.py", "a.txt"}, {})
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+def test_blocks_of_wide_characters_are_searched(folder, monkeypatch, encoding):
+    monkeypatch.setattr(auditing, "WHOLE", 1 << 16)
+    monkeypatch.setattr(auditing, "_BLOCK", 1 << 14)
+    text = "\ufeff" + "é" * 9_001 + f"\n{LEAK}" + "-" * 30_000
+    (folder / "a.txt").write_bytes(text.encode(encoding))
+    found = list(audit(Scope((folder / "a.txt",))))
+    assert [each.line for each in found if isinstance(each, Finding)] == [2]

@@ -251,3 +251,13 @@ def test_what_the_same_name_hides_is_found_and_masked(tmp_path, name):
     assert fix("--fix", file)[0] == 1
     assert file.read_text().replace(MASK, CANARY) == before
     assert CANARY not in file.read_text()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("end", [b"", b"x", b"\x00\xd8", b"\xd8\x00"])
+def test_wide_characters_are_masked_and_what_is_none_stays(tmp_path, encoding, end):
+    file = tmp_path / "a.txt"
+    text = f"\ufeffé CLARIFAI_PAT={CANARY}\r\n"
+    file.write_bytes(text.encode(encoding) + end)
+    fix("--fix", file)
+    assert file.read_bytes() == text.replace(CANARY, MASK).encode(encoding) + end
