@@ -101,9 +101,9 @@ class Reader:
                         yield found.at(kind, number)
         for found in search(_as_text(notebook.rest), followed, self._known):
             yield found.at("metadata")
-        for value in notebook.hidden:
-            text = _joined(value) if _is_lines(value) else _as_text(value)
-            for found in search(text, _with(followed, text), self._known):
+        for title, value in notebook.hidden:
+            text = _joined(value) if _is_lines(value) else _as_text({title: value})
+            for found in search(text, _with(followed, text), self._known, title):
                 yield found.at("hidden")
 
 

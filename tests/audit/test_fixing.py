@@ -261,3 +261,12 @@ def test_wide_characters_are_masked_and_what_is_none_stays(tmp_path, encoding, e
     file.write_bytes(text.encode(encoding) + end)
     fix("--fix", file)
     assert file.read_bytes() == text.replace(CANARY, MASK).encode(encoding) + end
+
+
+@pytest.mark.parametrize("hidden", ['"{}"', '["{}"]', '["{}", 1]', '{{"value": "{}"}}'])
+def test_what_the_same_name_hides_is_told_by_that_name(tmp_path, hidden):
+    file = tmp_path / "a.ipynb"
+    file.write_text(f'{{"cells": [], "metadata": {{"pat": {hidden.format(CANARY)}, "pat": ""}}}}')
+    assert [each.kind for each in audit(Scope((file,)))] == ["hidden"]
+    fix("--fix", file)
+    assert CANARY not in file.read_text()
