@@ -24,6 +24,7 @@ _DIGITS = "0123456789abcdefABCDEF"
 _ESCAPE = 8  # characters of one, and of what precedes its digits
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")  # a word may contain another key
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+_WORD = re.compile(r"\w")
 _HEADER = re.compile(r"(?i)\b(key|bearer)[\"']?\s*(?:\+\s*[\"']?)?$")
 
 
@@ -81,9 +82,12 @@ def _plain(
     text: str, lines: _Lines, followed: Followed, known: Collection[str], beside: str
 ) -> Iterator[Found]:
     near = _Near(text, beside)
+    listed, last = 0, None  # where a key ended, and what was said about it
     for token in tokens(text):
         key = token.text
-        if not (key in followed.keys or key in followed.names or near.has(token)):
+        if last and _WORD.search(text, listed, token.start):
+            last = None
+        if not (last or key in followed.keys or key in followed.names or near.has(token)):
             continue
         if (
             _is_part(text, token)
@@ -99,8 +103,10 @@ def _plain(
         before = readable(text[max(0, token.start - _BEFORE) : token.start])
         after = readable(text[token.end : token.end + _AFTER])
         told = near.columns.name(token)
-        verdict = judge_name(told) if told else _verdict(key, before, after, followed, beside)
+        named = told or followed.names.get(key)
+        verdict = judge_name(named) if named else _verdict(before, after, beside) or last
         if verdict is not None and verdict.is_key:
+            listed, last = token.end, verdict
             yield _told(line, key, verdict, before)
 
 
@@ -111,11 +117,7 @@ def _told(line: int, key: str, verdict: Verdict, before: str) -> Found:
     return Found(line, key, reason, LIKELY if verdict.specific else POSSIBLE)
 
 
-def _verdict(
-    token: str, before: str, after: str, followed: Followed, beside: str
-) -> Verdict | None:
-    if token in followed.names:
-        return judge_name(followed.names[token])
+def _verdict(before: str, after: str, beside: str) -> Verdict | None:
     found = judge(before, after)
     alone = not before.strip("\"' \n") and not after.strip("\"' \n")
     return judge_name(beside) if found is None and alone and beside else found

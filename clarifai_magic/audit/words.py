@@ -46,7 +46,7 @@ _ESCAPED = ("\\x", "\\u00", "\\e[", "\\033[")
 _NEUTRAL = _words("value default data content text string val notes")
 _WIDGET = "PasswordModel"  # ipywidgets' own name, in a widget's state
 _CHUNK = re.compile(r"[\w-]+")
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
+_PARTS = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
 _ANSI = re.compile(r"(?:\x1b|\\+(?:u001b|x1b|033|e))\[[0-9;?]*[ -/]*[@-~]")
 _TAG = re.compile(r"</?(?![0-9a-fA-F]{32}\b)[a-zA-Z!][^<>]{0,400}>")
 _ATTRIBUTE = re.compile(r"""\b(?:class|id|itemprop|name|title)\s*=\s*["']?([\w .-]+)""")

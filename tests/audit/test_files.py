@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -221,3 +222,38 @@ def test_blocks_of_wide_characters_are_searched(folder, monkeypatch, encoding):
     (folder / "a.txt").write_bytes(text.encode(encoding))
     found = list(audit(Scope((folder / "a.txt",))))
     assert [each.line for each in found if isinstance(each, Finding)] == [2]
+
+
+KEYS = [corpus.new_key(random.Random(number)) for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", "PATS = [\n{}]\n".format("".join(f"    '{key}',\n" for key in KEYS))),
+        ("a.py", f"PATS = {KEYS}\n"),
+        ("a.json", json.dumps({"clarifai": {"pats": KEYS}}, indent=2)),
+        ("a.yaml", "pats:\n" + "".join(f"  - {key}\n" for key in KEYS)),
+        ("a.md", "My PATs:\n\n" + "\n".join(f"* `{key}`" for key in KEYS)),
+        ("a.txt", "PATs\n" + "\n".join(KEYS)),
+    ],
+)
+def test_each_key_of_a_list_is_found_however_long_it_is(folder, name, text):
+    (folder / name).write_text(text)
+    found = list(audit(Scope((folder / name,))))
+    assert [str.__str__(each.key) for each in found] == KEYS
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", "PAT, THING = '{}', '{}'"),
+        ("a.csv", "pat,thing\n{},{}"),
+        ("a.txt", "PAT={}\nTHING={}"),
+        ("a.json", '{{"pat": "{}",\n"md5": "{}"}}'),
+    ],
+)
+def test_what_has_a_name_of_its_own_is_in_no_list(folder, name, text):
+    (folder / name).write_text(text.format(*KEYS))
+    (found,) = audit(Scope((folder / name,)))
+    assert str.__str__(found.key) == KEYS[0]
