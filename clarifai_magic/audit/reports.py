@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from clarifai_magic.api import SECRETS_PAGE
 from clarifai_magic.audit.findings import CERTAIN, LIKELY, POSSIBLE
@@ -64,7 +66,7 @@ def as_sarif(findings: Sequence[Finding], problems: Sequence[Problem]) -> str:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    artifact = {"uri": Path(finding.file).as_posix()}
+    artifact = {"uri": quote(os.fsencode(Path(finding.name).as_posix()))}
     # A notebook's line number counts within a place, not within the file.
     region = {} if finding.cell else {"region": {"startLine": finding.line}}
     result: dict[str, Any] = {
