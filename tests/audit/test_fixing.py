@@ -270,3 +270,13 @@ def test_what_the_same_name_hides_is_told_by_that_name(tmp_path, hidden):
     assert [each.kind for each in audit(Scope((file,)))] == ["hidden"]
     fix("--fix", file)
     assert CANARY not in file.read_text()
+
+
+@pytest.mark.parametrize("option", ["--fix", "--fix-sources"])
+def test_what_was_not_masked_is_not_said_to_be(file, tmp_path, option):
+    (tmp_path / "kept").touch()
+    before = file.read_bytes()
+    code, said = fix(option, "--backup", tmp_path / "kept", file)
+    assert (code, file.read_bytes()) == (2, before)
+    assert "not changed" in said
+    assert "Masked in the other files" in said
