@@ -46,7 +46,7 @@ _ESCAPED = ("\\x", "\\u00", "\\e[", "\\033[")
 _NEUTRAL = _words("value default data content text string val notes")
 _WIDGET = "PasswordModel"  # ipywidgets' own name, in a widget's state
 _CHUNK = re.compile(r"[\w-]+")
-_PARTS = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
+_PARTS = re.compile(r"[A-Z]+s?(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 _ANSI = re.compile(r"(?:\x1b|\\+(?:u001b|x1b|033|e))\[[0-9;?]*[ -/]*[@-~]")
 _TAG = re.compile(r"</?(?![0-9a-fA-F]{32}\b)[a-zA-Z!][^<>]{0,400}>")
 _ATTRIBUTE = re.compile(r"""\b(?:class|id|itemprop|name|title)\s*=\s*["']?([\w .-]+)""")
@@ -57,6 +57,11 @@ _NUMBERED = re.compile(r"(?:%|\\+u00|\\+x)([2-7][0-9a-fA-F])")
 _DIRECT = re.compile(  # a name that takes what follows, perhaps with its type
     r"([\w.-]+)[\"'\])}]*\s*(?::\s*[\w.\[\], |]+=|:=|=>|==|[=:])[\s\"'(\[{rbuf]*$"
 )
+_WAY = re.compile(r"(?:/|://\S*#)\Z")
+_CALLED = re.compile(r"(\w+)\s*\([^()]*\)\s*==?[\s\"']*$")
+# A line as md5sum writes it, and what follows the digits in one: the name is a file's.
+_SUM = re.compile(r"(?m)^([0-9a-fA-F]{32,})(?:  | \*)\S+\r?$")
+_SUMMED = re.compile(r"(?:  | \*)\S+(?=\r?\n|$)")
 _PASSWORD = re.compile(r"://[^\s/@]*:$")
 _ATTACHED = re.compile(r"([A-Za-z]\w*)[-_]$")
 _COPULA = re.compile(r"\b(?:is|was|format|s)\b")
@@ -162,13 +167,15 @@ def judge(before: str, after: str) -> Verdict | None:
     before, after : str
         Readable text: some lines before it, and the rest of its line.
     """
-    if before[-1:].isalnum() or before[-1:] == "/" or re.match(r"\.\w", after):
-        return None  # part of a longer word or of a path, or a file name
+    if before[-1:].isalnum() or _WAY.search(before) or re.match(r"\.\w", after):
+        return None  # part of a longer word, of a path or of a URL, or a file name
     if after.startswith("@") and _PASSWORD.search(before[-_LONGEST_NAME:]):
         return Verdict(is_key=True, word="the user of a URL", specific="clarifai" in after)
     if attached := _ATTACHED.search(before[-_LONGEST_NAME:]):
         return _of_words(attached[1])
-    *earlier, line = before.split("\n")
+    *earlier, line = _SUM.sub(r"\1", before).split("\n")
+    if not line and (name := _SUMMED.match(after)):
+        after = after[name.end() :]
     found = _beside(line, after)
     if found is not None:
         return found if found.counts else None
@@ -192,6 +199,9 @@ def _said_below(after: str) -> Verdict | None:
 
 def _beside(line: str, after: str) -> Verdict | None:
     """What the words on its own line say about a token."""
+    called = _CALLED.search(line[-_LONGEST_NAME:])
+    if called and (verdict := _of_words(called[1])) and not verdict.is_key:
+        return verdict
     direct = _direct(line)
     if direct and (named := _of_words(direct[1])):
         return named._replace(near=True)

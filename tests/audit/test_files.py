@@ -257,3 +257,33 @@ def test_what_has_a_name_of_its_own_is_in_no_list(folder, name, text):
     (folder / name).write_text(text.format(*KEYS))
     (found,) = audit(Scope((folder / name,)))
     assert str.__str__(found.key) == KEYS[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}  clarifai_pat.py\n{}  data.bin\n{}  token.py\n",
+        "{} *clarifai_auth.ipynb\r\n{} *data.bin\r\n{} *pat\r\n",
+        "MD5 (clarifai_pat.py) = {}\nMD5 (data.bin) = {}\nMD5 (token.py) = {}\n",
+        "assert md5('pat') == '{}'\nassert md5(clarifai_key) == '{}'",
+        "key MD5: {}\nkey SHA256: {}",
+        "https://conda.anaconda.org/conda-forge/noarch/clarifai-12.0-py.conda#{}",
+    ],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.ipynb"])
+def test_a_file_s_name_says_nothing_of_its_digest(folder, name, text):
+    text = text.format(*KEYS)
+    content = (
+        corpus.notebook("!sums", [corpus.stream(text)]) if name == "a.ipynb" else text.encode()
+    )
+    (folder / name).write_bytes(content)
+    assert searched(folder / name) == (set(), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["PAT:\n{}  alice\n", "{}  is my PAT\n", "assert get('CLARIFAI_PAT') == '{}'"],
+)
+def test_what_only_resembles_a_digest_s_line_is_a_key(folder, text):
+    (folder / "a.txt").write_text(text.format(*KEYS))
+    assert searched(folder / "a.txt") == ({"a.txt"}, {})
