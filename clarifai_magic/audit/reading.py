@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PYTHON = {".py", ".pyw", ".pyi"}
 _SHORTEST = 16  # characters of a text with a key in it: a part of one in base64 has more
+_LONGEST_ALONE = 80  # characters of a file that is nothing but a key
 _UTF_8 = {".ipynb", ".json", ".py", ".toml"}  # their encoding, by definition
 
 
@@ -68,7 +69,7 @@ class Reader:
             text, is_odd = decoded(data)
             if is_odd and suffix in _UTF_8 - {".ipynb"}:
                 yield Problem(name, "it is not UTF-8; the audit searched it as Latin-1")
-            found = self._text(text, suffix)
+            found = self._text(text, suffix, PurePath(name).name)
         for each in found:
             yield each.of(name) if isinstance(each, Finding) else each
 
@@ -78,10 +79,11 @@ class Reader:
             for found in search(decoded(data)[0], follow(()), self._known):
                 yield found.at(TEXT, line=line + found.line - 1)
 
-    def _text(self, text: str, suffix: str) -> Iterator[Finding]:
+    def _text(self, text: str, suffix: str, name: str) -> Iterator[Finding]:
         programs = [text] if suffix in PYTHON else shown_programs(text)
         kind = CODE if suffix in PYTHON else TEXT
-        for found in search(text, follow(programs), self._known):
+        beside = name if len(text) < _LONGEST_ALONE else ""
+        for found in search(text, follow(programs), self._known, beside):
             yield found.at(kind)
 
     def _notebook(self, name: str, notebook: Notebook) -> Iterator[Finding | Problem]:

@@ -24,6 +24,7 @@ _DIGITS = "0123456789abcdefABCDEF"
 _ESCAPE = 8  # characters of one, and of what precedes its digits
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")  # a word may contain another key
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+_QUOTES = "\"' \r\n"
 _WORD = re.compile(r"\w")
 _HEADER = re.compile(r"(?i)\b(key|bearer)[\"']?\s*(?:\+\s*[\"']?)?$")
 
@@ -119,7 +120,7 @@ def _told(line: int, key: str, verdict: Verdict, before: str) -> Found:
 
 def _verdict(before: str, after: str, beside: str) -> Verdict | None:
     found = judge(before, after)
-    alone = not before.strip("\"' \n") and not after.strip("\"' \n")
+    alone = not before.strip(_QUOTES) and not after.strip(_QUOTES)
     return judge_name(beside) if found is None and alone and beside else found
 
 

@@ -287,3 +287,23 @@ def test_a_file_s_name_says_nothing_of_its_digest(folder, name, text):
 def test_what_only_resembles_a_digest_s_line_is_a_key(folder, text):
     (folder / "a.txt").write_text(text.format(*KEYS))
     assert searched(folder / "a.txt") == ({"a.txt"}, {})
+
+
+@pytest.mark.parametrize("text", ["{}", "{}\n", "'{}'\r\n"])
+@pytest.mark.parametrize(
+    ("name", "is_key"),
+    [
+        ("clarifai_pat", True),
+        ("pat.txt", True),
+        (".api-key", True),
+        ("TOKEN.old", True),
+        ("data.txt", False),
+        ("cache_key.txt", False),
+        ("clarifai_pat.py.md5", False),
+        ("key.sha1", False),
+        ("model_id", False),
+    ],
+)
+def test_a_file_that_is_nothing_but_a_key_is_told_by_its_name(folder, name, is_key, text):
+    (folder / name).write_text(text.format(CANARY))
+    assert searched(folder / name)[0] == ({name} if is_key else set())
