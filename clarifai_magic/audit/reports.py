@@ -90,11 +90,11 @@ def accepted(baseline: Path) -> set[str]:
         If it is not such a report.
     """
     try:
-        known = json.loads(baseline.read_text(encoding="utf-8"))
+        known = json.loads(baseline.read_bytes())  # which tells the encoding, as of PowerShell's >
         return {str(finding["fingerprint"]) for finding in known["findings"]}
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         reason = "is not an audit report"
     raise SourceError(
         f"The baseline {baseline} {reason}.",

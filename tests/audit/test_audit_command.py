@@ -90,7 +90,16 @@ def test_json_is_a_baseline(file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [None, "", "[]", '{"findings": [1]}', '{"findings": [{}]}', '{"findings": null}']
+    "content",
+    [
+        None,
+        "",
+        "[]",
+        '{"findings": [1]}',
+        '{"findings": [{}]}',
+        '{"findings": null}',
+        "[" * 100_000,
+    ],
 )
 def test_a_baseline_that_is_none_is_refused(file, tmp_path, content):
     baseline = tmp_path / "baseline.json"
@@ -98,6 +107,13 @@ def test_a_baseline_that_is_none_is_refused(file, tmp_path, content):
         baseline.write_text(content)
     with pytest.raises(SourceError, match="baseline"):
         audited("--baseline", baseline, file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_baseline_may_be_in_any_encoding_that_a_shell_redirects_into(file, tmp_path, encoding):
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(audited("--json", file)[1], encoding=encoding)
+    assert audited("--baseline", baseline, file) == (0, "No key was found.")
 
 
 def test_sarif_says_what_ci_shows(file, tmp_path):
