@@ -57,10 +57,10 @@ _NUMBERED = re.compile(r"(?:%|\\+u00|\\+x)([2-7][0-9a-fA-F])")
 _DIRECT = re.compile(  # a name that takes what follows, perhaps with its type
     r"([\w.-]+)[\"'\])}]*\s*(?::\s*[\w.\[\], |]+=|:=|=>|==|[=:])[\s\"'(\[{rbuf]*$"
 )
-_WAY = re.compile(r"(?:/|://\S*#)\Z")
+_URL = re.compile(r"://\S+$")
 _CALLED = re.compile(r"(\w+)\s*\([^()]*\)\s*==?[\s\"']*$")
 # A line as md5sum writes it, and what follows the digits in one: the name is a file's.
-_SUM = re.compile(r"(?m)^([0-9a-fA-F]{32,})(?:  | \*)\S+\r?$")
+_SUM = re.compile(r"^([0-9a-fA-F]{32,})(?:  | \*)\S+\r?$")
 _SUMMED = re.compile(r"(?:  | \*)\S+(?=\r?\n|$)")
 _PASSWORD = re.compile(r"://[^\s/@]*:$")
 _ATTACHED = re.compile(r"([A-Za-z]\w*)[-_]$")
@@ -167,13 +167,14 @@ def judge(before: str, after: str) -> Verdict | None:
     before, after : str
         Readable text: some lines before it, and the rest of its line.
     """
-    if before[-1:].isalnum() or _WAY.search(before) or re.match(r"\.\w", after):
+    on_the_way = before[-1:] == "/" or (before[-1:] == "#" and _URL.search(before))
+    if before[-1:].isalnum() or on_the_way or re.match(r"\.\w", after):
         return None  # part of a longer word, of a path or of a URL, or a file name
     if after.startswith("@") and _PASSWORD.search(before[-_LONGEST_NAME:]):
         return Verdict(is_key=True, word="the user of a URL", specific="clarifai" in after)
     if attached := _ATTACHED.search(before[-_LONGEST_NAME:]):
         return _of_words(attached[1])
-    *earlier, line = _SUM.sub(r"\1", before).split("\n")
+    *earlier, line = before.split("\n")
     if not line and (name := _SUMMED.match(after)):
         after = after[name.end() :]
     found = _beside(line, after)
@@ -182,7 +183,9 @@ def judge(before: str, after: str) -> Verdict | None:
     direct = _direct(line)
     if direct and direct[1].lower() not in _NEUTRAL:
         return None
-    above = (_nearest(each) for each in reversed(_written(earlier)[-_LINES_BEFORE:]))
+    above = (
+        _nearest(_SUM.sub(r"\1", each)) for each in reversed(_written(earlier)[-_LINES_BEFORE:])
+    )
     found = next(filter(None, above), None)
     if not (found and found.specific) and not line.strip(_SIGNS):
         found = _said_below(after) or found
