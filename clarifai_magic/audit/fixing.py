@@ -209,7 +209,7 @@ def _keep(folder: Path, name: str, data: bytes) -> None:
 
 def _write(target: Path, data: bytes) -> None:
     mode = target.stat().st_mode
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".clarifai-")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)

@@ -280,3 +280,10 @@ def test_what_was_not_masked_is_not_said_to_be(file, tmp_path, option):
     assert (code, file.read_bytes()) == (2, before)
     assert "not changed" in said
     assert "Masked in the other files" in said
+
+
+def test_a_file_is_fixed_however_long_its_name_is(tmp_path):
+    file = tmp_path / f"{'a' * 251}.txt"
+    file.write_text(f"PAT={CANARY}")
+    assert fix("--fix", file)[0] == 1
+    assert file.read_text() == f"PAT={MASK}"
