@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import stat
 import time
+from codecs import EncodedFile
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from clarifai_magic.audit.findings import Finding, Problem
 from clarifai_magic.audit.folders import files
 from clarifai_magic.audit.history import Blob, blobs, first_commit
-from clarifai_magic.audit.reading import Reader
+from clarifai_magic.audit.reading import Reader, wide
 from clarifai_magic.client.registry import registry
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ def _of_file(reader: Reader, file: Path, *, named: bool) -> list[Finding | Probl
                 return []
             if about.st_size > WHOLE:
                 opened.seek(0)
-                return list(_in_blocks(reader, name, opened, about.st_size))
+                mark = wide(head)
+                stream = EncodedFile(opened, "utf-8", mark[1], "replace") if mark else opened
+                return list(_in_blocks(reader, name, stream, about.st_size))
             return list(reader.read(name, head + opened.read()))
     except OSError as error:
         return [Problem(name, f"it cannot be read: {error.strerror}")]
@@ -101,7 +104,7 @@ def _of_file(reader: Reader, file: Path, *, named: bool) -> list[Finding | Probl
 def is_binary(name: str, head: bytes) -> bool:
     """Whether a file that begins so is not text; a file with a text name is searched as text."""
     path = PurePath(name)
-    is_odd = b"\0" in head and head[:2] not in {b"\xff\xfe", b"\xfe\xff"}
+    is_odd = b"\0" in head and not wide(head)
     return is_odd and (path.suffix or path.name).lower() not in _TEXTS
 
 

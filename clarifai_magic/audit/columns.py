@@ -37,6 +37,7 @@ class Columns:
         # A line that ends within JSON is one, and its end takes as many characters.
         self._text = text = text.replace("\\n", " \n")
         self._tables = [*_tables(text)]
+        self.places = [(table.start, table.end) for table in self._tables]
 
     def name(self, token: Token) -> str:
         """What the column is called in which a token stands alone; empty if that is not known."""

@@ -87,10 +87,9 @@ def run(arguments: Namespace, say: Callable[[str], object]) -> int:
         from clarifai_magic.audit.verifying import verified
 
         findings = list(verified(findings))
-    if fixing:
-        problems += _fixed(arguments, findings)
-    say(_report(arguments, findings, problems))
-    return UNREAD if problems else FOUND if findings else NOTHING
+    unfixed = [*_fixed(arguments, findings)] if fixing else []
+    say(_report(arguments, findings, problems, unfixed))
+    return UNREAD if problems or unfixed else FOUND if findings else NOTHING
 
 
 def _fixed(arguments: Namespace, findings: Sequence[Finding]) -> Iterator[Problem]:
@@ -106,14 +105,21 @@ def _fixed(arguments: Namespace, findings: Sequence[Finding]) -> Iterator[Proble
             yield problem
 
 
-def _report(arguments: Namespace, findings: Sequence[Finding], problems: Sequence[Problem]) -> str:
+def _report(
+    arguments: Namespace,
+    findings: Sequence[Finding],
+    unread: Sequence[Problem],
+    unfixed: Sequence[Problem],
+) -> str:
+    problems = [*unread, *unfixed]
     if arguments.json:
         return as_json(findings, problems)
     if arguments.sarif:
         return as_sarif(findings, problems)
     lines = [*in_words(findings, problems)]
+    masked = "Masked in the other files" if unfixed else "Masked"
     if findings and arguments.fix_sources:
-        lines.append("Masked; programs now read CLARIFAI_PAT from the environment.")
+        lines.append(f"{masked}; programs now read CLARIFAI_PAT from the environment.")
     elif findings and arguments.fix:
-        lines.append("Masked outside programs; --fix-sources changes programs too.")
+        lines.append(f"{masked}, outside programs; --fix-sources changes programs too.")
     return "\n".join(lines)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarifai_magic.api.text import printable
+from clarifai_magic.credentials.secret import MASK
 
 if TYPE_CHECKING:
     from clarifai_magic.credentials.secret import Secret
@@ -66,6 +68,11 @@ class Finding:
         return hashlib.sha256(str.lower(self.key).encode()).hexdigest()[:16]
 
     @property
+    def name(self) -> str:
+        """The file's name, without the key if that is in it too."""
+        return re.sub(re.escape(str.__str__(self.key)), MASK, self.file, flags=re.IGNORECASE)
+
+    @property
     def is_program(self) -> bool:
         """Whether it is in code, which is changed only with `--fix-sources`."""
         return self.kind in {SOURCE, CODE}
@@ -82,13 +89,13 @@ class Finding:
 
     def known(self) -> dict[str, Any]:
         """Everything safe to show about it."""
-        told = {"file": self.file, "commit": self.commit, "cell": self.cell, "line": self.line}
+        told = {"file": self.name, "commit": self.commit, "cell": self.cell, "line": self.line}
         said = {"kind": self.kind, "reason": self.reason, "sure": self.sure}
         whole = {**told, **said, "fingerprint": self.fingerprint, "verified": self.verified}
         return {name: value for name, value in whole.items() if value}
 
     def __str__(self) -> str:
-        file = printable(self.file)
+        file = printable(self.name)
         at = f"{file} in {self.commit[:12]}" if self.commit else file
         verified = f"; {self.verified}" if self.verified else ""
         return f"{at}: {self.place}: {self.reason} ({self.sure}, {self.fingerprint}{verified})"

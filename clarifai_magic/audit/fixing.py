@@ -22,7 +22,7 @@ from clarifai_magic.audit.auditing import WHOLE
 from clarifai_magic.audit.code import SHELL_LINE
 from clarifai_magic.audit.findings import Finding, Problem
 from clarifai_magic.audit.notebooks import as_notebook, sources_of
-from clarifai_magic.audit.reading import PYTHON, Reader
+from clarifai_magic.audit.reading import PYTHON, Reader, wide
 from clarifai_magic.audit.tokens import coded_texts
 from clarifai_magic.credentials.secret import MASK
 from clarifai_magic.programs.claims import Edit, Value
@@ -80,12 +80,11 @@ def _fixed(suffix: str, data: bytes, keys: Collection[str], *, sources: bool) ->
         return _program(data, keys) if sources else data
     if suffix == ".ipynb":
         return _notebook(data, keys, sources=sources)
-    encoding = "utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "latin-1"
-    if encoding == "latin-1":
-        return masked(data.decode(encoding), keys).encode(encoding)
-    # Keeps the byte order, which "utf-16" would choose itself.
-    order = "utf-16-le" if data[:1] == b"\xff" else "utf-16-be"
-    return data[:2] + masked(data[2:].decode(order), keys).encode(order)
+    mark, encoding = wide(data) or (b"", "latin-1")
+    cut = (len(data) - len(mark)) % len(mark) if mark else 0  # half a character at the end
+    end = len(data) - cut
+    text = data[len(mark) : end].decode(encoding, "surrogatepass")
+    return mark + masked(text, keys).encode(encoding, "surrogatepass") + data[end:]
 
 
 def masked(text: str, keys: Collection[str]) -> str:
@@ -210,7 +209,7 @@ def _keep(folder: Path, name: str, data: bytes) -> None:
 
 def _write(target: Path, data: bytes) -> None:
     mode = target.stat().st_mode
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".clarifai-")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)

@@ -1,4 +1,4 @@
-"""The files of a repository's history, each once, and the commit that added one."""
+"""The files and messages of a repository's history, each once, and the commit that added one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Blob(NamedTuple):
-    """A version of a file.
+    """A version of a file, or a message.
 
     Parameters
     ----------
     name : str
-        One of its names.
+        One of its names; of a commit, what it is.
     data : bytes
     object_id : str
     """
@@ -30,7 +30,7 @@ class Blob(NamedTuple):
 
 
 def blobs(repository: Path, most: int) -> Iterator[Blob | Problem]:
-    """All files of all branches, stashes and the reflog.
+    """All files and messages of all branches, tags, stashes and the reflog.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def blobs(repository: Path, most: int) -> Iterator[Blob | Problem]:
     if listed is None:
         yield Problem(str(repository), "git has no history here that it can read")
         return
-    names = dict(line.split(" ", 1) for line in listed.splitlines() if " " in line)
+    named = (line.partition(" ")[::2] for line in listed.splitlines())
+    names = {object_id: name or "a commit's message" for object_id, name in named}
     with subprocess.Popen(  # noqa: S603
         [*GIT, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)"],
         cwd=repository,
@@ -55,15 +56,17 @@ def blobs(repository: Path, most: int) -> Iterator[Blob | Problem]:
     wanted = []
     for line in described:
         object_id, kind, *size = line.split()
-        if kind == "blob" and int(size[0]) > most:
+        if kind != "tree" and int(size[0]) > most:
             yield Problem(names[object_id], "a version of it in git is too large to search")
-        elif kind == "blob":
+        elif kind != "tree":
             wanted.append(object_id)
     yield from _contents(repository, wanted, names)
 
 
 def first_commit(repository: Path, object_id: str) -> str:
-    """The earliest commit with a file; empty if no remaining commit has it."""
+    """The earliest commit with a file, or itself; empty if no remaining commit has it."""
+    if _git(repository, "cat-file", "-t", object_id) == "commit\n":
+        return object_id
     wanted = f"--find-object={object_id}"
     found = _git(repository, "log", "--all", "--reflog", "--format=%H", wanted)
     return found.split()[-1] if found and found.split() else ""

@@ -26,15 +26,15 @@ class Notebook(NamedTuple):
     cells : list
         As nbformat 4 has them.
     rest : dict
-    hidden : list
-        Values behind which the same name stands once more, and which nobody is shown.
+    hidden : list of tuple
+        Names and values behind which the same name stands once more, and which nobody is shown.
     odd : str
         What a strict reader would refuse; empty if nothing.
     """
 
     cells: list[Any]
     rest: dict[str, Any]
-    hidden: list[Any]
+    hidden: list[tuple[str, Any]]
     odd: str
 
 
@@ -46,12 +46,12 @@ def as_notebook(data: bytes) -> Notebook:
     ValueError
         If it is none, with the reason.
     """
-    hidden: list[Any] = []
+    hidden: list[tuple[str, Any]] = []
 
     def paired(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
         if len(made) < len(pairs):
-            hidden.extend(value for name, value in pairs if value is not made[name])
+            hidden.extend(pair for pair in pairs if pair[1] is not made[pair[0]])
         return made
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import contextlib
 import json
 from pathlib import PurePath
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PYTHON = {".py", ".pyw", ".pyi"}
 _SHORTEST = 16  # characters of a text with a key in it: a part of one in base64 has more
+_LONGEST_ALONE = 80  # characters of a file that is nothing but a key
 _UTF_8 = {".ipynb", ".json", ".py", ".toml"}  # their encoding, by definition
 
 
@@ -58,7 +60,7 @@ class Reader:
                 yield Problem(name, f"{error}; it was searched as text")
             if notebook is not None and notebook.odd:
                 yield Problem(name, f"{notebook.odd}; not every program will open it")
-        coded = data[:2] in _UTF_16 or (notebook is not None and b'"attachments"' in data)
+        coded = wide(data) is not None or (notebook is not None and b'"attachments"' in data)
         if not coded and not may_hold_key(data, self._known_bytes):
             return
         if notebook is not None:
@@ -67,7 +69,7 @@ class Reader:
             text, is_odd = decoded(data)
             if is_odd and suffix in _UTF_8 - {".ipynb"}:
                 yield Problem(name, "it is not UTF-8; the audit searched it as Latin-1")
-            found = self._text(text, suffix)
+            found = self._text(text, suffix, PurePath(name).name)
         for each in found:
             yield each.of(name) if isinstance(each, Finding) else each
 
@@ -77,10 +79,11 @@ class Reader:
             for found in search(decoded(data)[0], follow(()), self._known):
                 yield found.at(TEXT, line=line + found.line - 1)
 
-    def _text(self, text: str, suffix: str) -> Iterator[Finding]:
+    def _text(self, text: str, suffix: str, name: str) -> Iterator[Finding]:
         programs = [text] if suffix in PYTHON else shown_programs(text)
         kind = CODE if suffix in PYTHON else TEXT
-        for found in search(text, follow(programs), self._known):
+        beside = name if len(text) < _LONGEST_ALONE else ""
+        for found in search(text, follow(programs), self._known, beside):
             yield found.at(kind)
 
     def _notebook(self, name: str, notebook: Notebook) -> Iterator[Finding | Problem]:
@@ -100,20 +103,32 @@ class Reader:
                         yield found.at(kind, number)
         for found in search(_as_text(notebook.rest), followed, self._known):
             yield found.at("metadata")
-        for value in notebook.hidden:
-            text = _joined(value) if _is_lines(value) else _as_text(value)
-            for found in search(text, _with(followed, text), self._known):
+        for title, value in notebook.hidden:
+            text = _joined(value) if _is_lines(value) else _as_text({title: value})
+            for found in search(text, _with(followed, text), self._known, title):
                 yield found.at("hidden")
 
 
-_UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
+_WIDE = {  # UTF-16's mark is the beginning of one of UTF-32's
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+
+def wide(data: bytes) -> tuple[bytes, str] | None:
+    """The mark and the encoding of a text of more than one byte a character."""
+    return next((each for each in _WIDE.items() if data.startswith(each[0])), None)
 
 
 def decoded(data: bytes) -> tuple[str, bool]:
     """A file's text, and whether it is in no Unicode encoding."""
-    encoding = "utf-16" if data[:2] in _UTF_16 else "utf-8-sig"
+    if marked := wide(data):
+        mark, encoding = marked
+        return data[len(mark) :].decode(encoding, "replace"), False
     try:
-        return data.decode(encoding), False
+        return data.decode("utf-8-sig"), False
     except UnicodeDecodeError:
         return data.decode("latin-1"), True
 

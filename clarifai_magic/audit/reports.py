@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from clarifai_magic.api import SECRETS_PAGE
 from clarifai_magic.audit.findings import CERTAIN, LIKELY, POSSIBLE
@@ -64,7 +66,7 @@ def as_sarif(findings: Sequence[Finding], problems: Sequence[Problem]) -> str:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    artifact = {"uri": Path(finding.file).as_posix()}
+    artifact = {"uri": quote(os.fsencode(Path(finding.name).as_posix()))}
     # A notebook's line number counts within a place, not within the file.
     region = {} if finding.cell else {"region": {"startLine": finding.line}}
     result: dict[str, Any] = {
@@ -88,11 +90,11 @@ def accepted(baseline: Path) -> set[str]:
         If it is not such a report.
     """
     try:
-        known = json.loads(baseline.read_text(encoding="utf-8"))
+        known = json.loads(baseline.read_bytes())  # which tells the encoding, as of PowerShell's >
         return {str(finding["fingerprint"]) for finding in known["findings"]}
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         reason = "is not an audit report"
     raise SourceError(
         f"The baseline {baseline} {reason}.",

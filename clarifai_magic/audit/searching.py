@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clarifai_magic.audit.columns import Columns
 from clarifai_magic.audit.findings import CERTAIN, LIKELY, POSSIBLE, Finding
 from clarifai_magic.audit.tokens import coded_texts, is_random, tokens
-from clarifai_magic.audit.words import Verdict, judge, judge_name, readable, telling
+from clarifai_magic.audit.words import Verdict, joined, judge, judge_name, readable, telling
 from clarifai_magic.credentials.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ _DIGITS = "0123456789abcdefABCDEF"
 _ESCAPE = 8  # characters of one, and of what precedes its digits
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")  # a word may contain another key
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+_QUOTES = "\"' \r\n"
+_WORD = re.compile(r"\w")
 _HEADER = re.compile(r"(?i)\b(key|bearer)[\"']?\s*(?:\+\s*[\"']?)?$")
 
 
@@ -80,18 +82,13 @@ def search(
 def _plain(
     text: str, lines: _Lines, followed: Followed, known: Collection[str], beside: str
 ) -> Iterator[Found]:
-    near, columns = _Near(text), None
-    named: bool | None = None
+    near = _Near(text, beside)
+    listed, last = 0, None  # where a key ended, and what was said about it
     for token in tokens(text):
         key = token.text
-        if named is None:
-            verdict = judge_name(beside)
-            named = verdict is not None and verdict.is_key
-        if columns is None:
-            columns = Columns(text if near.anything else "")
-        told = columns.name(token)
-        followed_here = key in followed.keys or key in followed.names
-        if not (named or told or followed_here or near.has(token)):
+        if last and _WORD.search(text, listed, token.start):
+            last = None
+        if not (last or key in followed.keys or key in followed.names or near.has(token)):
             continue
         if (
             _is_part(text, token)
@@ -106,8 +103,11 @@ def _plain(
             continue
         before = readable(text[max(0, token.start - _BEFORE) : token.start])
         after = readable(text[token.end : token.end + _AFTER])
-        verdict = judge_name(told) if told else _verdict(key, before, after, followed, beside)
+        told = near.columns.name(token)
+        named = told or followed.names.get(key)
+        verdict = judge_name(named) if named else _verdict(before, after, beside) or last
         if verdict is not None and verdict.is_key:
+            listed, last = token.end, verdict
             yield _told(line, key, verdict, before)
 
 
@@ -118,13 +118,9 @@ def _told(line: int, key: str, verdict: Verdict, before: str) -> Found:
     return Found(line, key, reason, LIKELY if verdict.specific else POSSIBLE)
 
 
-def _verdict(
-    token: str, before: str, after: str, followed: Followed, beside: str
-) -> Verdict | None:
-    if token in followed.names:
-        return judge_name(followed.names[token])
+def _verdict(before: str, after: str, beside: str) -> Verdict | None:
     found = judge(before, after)
-    alone = not before.strip("\"' \n") and not after.strip("\"' \n")
+    alone = not before.strip(_QUOTES) and not after.strip(_QUOTES)
     return judge_name(beside) if found is None and alone and beside else found
 
 
@@ -138,17 +134,25 @@ def _is_part(text: str, token: Token) -> bool:
 class _Near:
     """Tells whether there may be words about keys near a token, before they are read."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, beside: str) -> None:
         self._text = text
+        self._beside = beside
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The tables, of which there is none without such a word."""
+        return Columns(self._text if self._told else "")
+
+    @cached_property
+    def _told(self) -> list[tuple[int, int]]:
+        return telling(self._text, _BEFORE)
 
     @cached_property
     def _parts(self) -> list[tuple[int, int]]:
-        return telling(self._text, _BEFORE)
-
-    @property
-    def anything(self) -> bool:
-        """Whether there is such a word anywhere."""
-        return bool(self._parts)
+        verdict = judge_name(self._beside)
+        if verdict is not None and verdict.is_key:
+            return [(0, len(self._text))]
+        return joined([*self._told, *self.columns.places])
 
     def has(self, token: Token) -> bool:
         """Whether anything near a token calls for reading what is around it."""

@@ -7,7 +7,10 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 from string import digits
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,11 +41,12 @@ _ALL = _KEYS | _NEVER | _OTHERS
 # In each name of a key is one of these; or what it is written in hides it.
 _TELLING = [each for each in _KEYS if not any(other in each for other in _KEYS - {each})]
 _HIDING = ("\x1b", "&#", "%")
+_SILENT = bytes({*range(256)} - {*"".join((*_TELLING, *_HIDING)).encode()})
 _ESCAPED = ("\\x", "\\u00", "\\e[", "\\033[")
 _NEUTRAL = _words("value default data content text string val notes")
 _WIDGET = "PasswordModel"  # ipywidgets' own name, in a widget's state
 _CHUNK = re.compile(r"[\w-]+")
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
+_PARTS = re.compile(r"[A-Z]+s?(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 _ANSI = re.compile(r"(?:\x1b|\\+(?:u001b|x1b|033|e))\[[0-9;?]*[ -/]*[@-~]")
 _TAG = re.compile(r"</?(?![0-9a-fA-F]{32}\b)[a-zA-Z!][^<>]{0,400}>")
 _ATTRIBUTE = re.compile(r"""\b(?:class|id|itemprop|name|title)\s*=\s*["']?([\w .-]+)""")
@@ -53,6 +57,11 @@ _NUMBERED = re.compile(r"(?:%|\\+u00|\\+x)([2-7][0-9a-fA-F])")
 _DIRECT = re.compile(  # a name that takes what follows, perhaps with its type
     r"([\w.-]+)[\"'\])}]*\s*(?::\s*[\w.\[\], |]+=|:=|=>|==|[=:])[\s\"'(\[{rbuf]*$"
 )
+_URL = re.compile(r"://\S+$")
+_CALLED = re.compile(r"(\w+)\s*\([^()]*\)\s*==?[\s\"']*$")
+# A line as md5sum writes it, and what follows the digits in one: the name is a file's.
+_SUM = re.compile(r"^([0-9a-fA-F]{32,})(?:  | \*)\S+\r?$")
+_SUMMED = re.compile(r"(?:  | \*)\S+(?=\r?\n|$)")
 _PASSWORD = re.compile(r"://[^\s/@]*:$")
 _ATTACHED = re.compile(r"([A-Za-z]\w*)[-_]$")
 _COPULA = re.compile(r"\b(?:is|was|format|s)\b")
@@ -102,18 +111,26 @@ def telling(text: str, reach: int) -> list[tuple[int, int]]:
     if len(lower) != len(text):  # as few letters of other alphabets have it
         lower = "".join(each.lower()[0] for each in text)
     found = []
-    for word in (*_TELLING, *_HIDING, *(_ESCAPED if "\\" in text else ())):
+    # What is in no such word goes first: most words are then known to be nowhere.
+    short = lower.encode("latin-1", "replace").translate(None, _SILENT)
+    words = [word for word in (*_TELLING, *_HIDING) if word.encode() in short]
+    for word in (*words, *(_ESCAPED if "\\" in text else ())):
         at = lower.find(word)
         while at >= 0:
             found.append((at - reach, at + 2 * reach))
             at = lower.find(word, at + reach)
-    parts: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if parts and start <= parts[-1][1]:
-            parts[-1] = parts[-1][0], max(end, parts[-1][1])
+    return joined(found)
+
+
+def joined(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Parts of a text in order, those that touch as one."""
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(parts):
+        if apart and start <= apart[-1][1]:
+            apart[-1] = apart[-1][0], max(end, apart[-1][1])
         else:
-            parts.append((start, end))
-    return parts
+            apart.append((start, end))
+    return apart
 
 
 def readable(text: str) -> str:
@@ -150,20 +167,25 @@ def judge(before: str, after: str) -> Verdict | None:
     before, after : str
         Readable text: some lines before it, and the rest of its line.
     """
-    if before[-1:].isalnum() or before[-1:] == "/" or re.match(r"\.\w", after):
-        return None  # part of a longer word or of a path, or a file name
+    on_the_way = before[-1:] == "/" or (before[-1:] == "#" and _URL.search(before))
+    if before[-1:].isalnum() or on_the_way or re.match(r"\.\w", after):
+        return None  # part of a longer word, of a path or of a URL, or a file name
     if after.startswith("@") and _PASSWORD.search(before[-_LONGEST_NAME:]):
         return Verdict(is_key=True, word="the user of a URL", specific="clarifai" in after)
     if attached := _ATTACHED.search(before[-_LONGEST_NAME:]):
         return _of_words(attached[1])
     *earlier, line = before.split("\n")
+    if not line and (name := _SUMMED.match(after)):
+        after = after[name.end() :]
     found = _beside(line, after)
     if found is not None:
         return found if found.counts else None
     direct = _direct(line)
     if direct and direct[1].lower() not in _NEUTRAL:
         return None
-    above = (_nearest(each) for each in reversed(_written(earlier)[-_LINES_BEFORE:]))
+    above = (
+        _nearest(_SUM.sub(r"\1", each)) for each in reversed(_written(earlier)[-_LINES_BEFORE:])
+    )
     found = next(filter(None, above), None)
     if not (found and found.specific) and not line.strip(_SIGNS):
         found = _said_below(after) or found
@@ -180,6 +202,9 @@ def _said_below(after: str) -> Verdict | None:
 
 def _beside(line: str, after: str) -> Verdict | None:
     """What the words on its own line say about a token."""
+    called = _CALLED.search(line[-_LONGEST_NAME:])
+    if called and (verdict := _of_words(called[1])) and not verdict.is_key:
+        return verdict
     direct = _direct(line)
     if direct and (named := _of_words(direct[1])):
         return named._replace(near=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import corpus
 import pytest
@@ -87,7 +90,16 @@ def test_json_is_a_baseline(file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [None, "", "[]", '{"findings": [1]}', '{"findings": [{}]}', '{"findings": null}']
+    "content",
+    [
+        None,
+        "",
+        "[]",
+        '{"findings": [1]}',
+        '{"findings": [{}]}',
+        '{"findings": null}',
+        "[" * 100_000,
+    ],
 )
 def test_a_baseline_that_is_none_is_refused(file, tmp_path, content):
     baseline = tmp_path / "baseline.json"
@@ -95,6 +107,13 @@ def test_a_baseline_that_is_none_is_refused(file, tmp_path, content):
         baseline.write_text(content)
     with pytest.raises(SourceError, match="baseline"):
         audited("--baseline", baseline, file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_baseline_may_be_in_any_encoding_that_a_shell_redirects_into(file, tmp_path, encoding):
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(audited("--json", file)[1], encoding=encoding)
+    assert audited("--baseline", baseline, file) == (0, "No key was found.")
 
 
 def test_sarif_says_what_ci_shows(file, tmp_path):
@@ -109,6 +128,26 @@ def test_sarif_says_what_ci_shows(file, tmp_path):
         made["tool"]["driver"]["rules"][0]["id"]
     }
     assert not made["invocations"][0]["executionSuccessful"]
+
+
+@pytest.mark.parametrize("name", [b"a b.py", b"50%25#1?.py", "ü\n.py".encode(), b"\xff.py"])
+def test_sarif_names_each_file_so_that_it_is_found(tmp_path, name):
+    file = os.fsencode(tmp_path) + b"/" + name
+    Path(os.fsdecode(file)).write_text(f"PAT = '{CANARY}'")
+    (made,) = json.loads(audited("--sarif", tmp_path)[1])["runs"]
+    location = made["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert unquote_to_bytes(urlsplit(location["uri"]).path) == file
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--sarif"]])
+@pytest.mark.parametrize("key", [CANARY, CANARY.upper()])
+def test_no_report_tells_a_key_that_is_in_the_file_s_name_too(tmp_path, form, key):
+    file = tmp_path / f"CLARIFAI_PAT={key}.txt"
+    file.write_text(f"PAT={CANARY}")
+    code, said = audited("--fix", *form, file)
+    assert code == 1
+    assert CANARY not in said.lower()
+    assert CANARY not in file.read_text()
 
 
 @pytest.mark.parametrize(

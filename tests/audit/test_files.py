@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -201,3 +202,108 @@ def test_pictures_and_programs_in_binary_are_left_out(folder):
     (folder / "a.bin").write_bytes(b"\0" + LEAK.encode())
     assert searched(folder)[0] == {"zz.py"}
     assert searched(folder / "a.bin")[0] == {"a.bin"}
+
+
+WIDE = ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize("end", [b"", b"x", b"\x00\xd8", b"\xd8\x00"])
+def test_a_text_of_wide_characters_is_searched_though_its_end_is_none(folder, encoding, end):
+    (folder / "a.txt").write_bytes(f"\ufeffé {LEAK}".encode(encoding) + end)
+    assert searched(folder) == ({"zz.py", "a.txt"}, {})
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+def test_blocks_of_wide_characters_are_searched(folder, monkeypatch, encoding):
+    monkeypatch.setattr(auditing, "WHOLE", 1 << 16)
+    monkeypatch.setattr(auditing, "_BLOCK", 1 << 14)
+    text = "\ufeff" + "é" * 9_001 + f"\n{LEAK}" + "-" * 30_000
+    (folder / "a.txt").write_bytes(text.encode(encoding))
+    found = list(audit(Scope((folder / "a.txt",))))
+    assert [each.line for each in found if isinstance(each, Finding)] == [2]
+
+
+KEYS = [corpus.new_key(random.Random(number)) for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", "PATS = [\n{}]\n".format("".join(f"    '{key}',\n" for key in KEYS))),
+        ("a.py", f"PATS = {KEYS}\n"),
+        ("a.json", json.dumps({"clarifai": {"pats": KEYS}}, indent=2)),
+        ("a.yaml", "pats:\n" + "".join(f"  - {key}\n" for key in KEYS)),
+        ("a.md", "My PATs:\n\n" + "\n".join(f"* `{key}`" for key in KEYS)),
+        ("a.txt", "PATs\n" + "\n".join(KEYS)),
+    ],
+)
+def test_each_key_of_a_list_is_found_however_long_it_is(folder, name, text):
+    (folder / name).write_text(text)
+    found = list(audit(Scope((folder / name,))))
+    assert [str.__str__(each.key) for each in found] == KEYS
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", "PAT, THING = '{}', '{}'"),
+        ("a.csv", "pat,thing\n{},{}"),
+        ("a.txt", "PAT={}\nTHING={}"),
+        ("a.json", '{{"pat": "{}",\n"md5": "{}"}}'),
+    ],
+)
+def test_what_has_a_name_of_its_own_is_in_no_list(folder, name, text):
+    (folder / name).write_text(text.format(*KEYS))
+    (found,) = audit(Scope((folder / name,)))
+    assert str.__str__(found.key) == KEYS[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}  clarifai_pat.py\n{}  data.bin\n{}  token.py\n",
+        "{} *clarifai_auth.ipynb\r\n{} *data.bin\r\n{} *pat\r\n",
+        "MD5 (clarifai_pat.py) = {}\nMD5 (data.bin) = {}\nMD5 (token.py) = {}\n",
+        "assert md5('pat') == '{}'\nassert md5(clarifai_key) == '{}'",
+        "key MD5: {}\nkey SHA256: {}",
+        "https://conda.anaconda.org/conda-forge/noarch/clarifai-12.0-py.conda#{}",
+    ],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.ipynb"])
+def test_a_file_s_name_says_nothing_of_its_digest(folder, name, text):
+    text = text.format(*KEYS)
+    content = (
+        corpus.notebook("!sums", [corpus.stream(text)]) if name == "a.ipynb" else text.encode()
+    )
+    (folder / name).write_bytes(content)
+    assert searched(folder / name) == (set(), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["PAT:\n{}  alice\n", "{}  is my PAT\n", "assert get('CLARIFAI_PAT') == '{}'"],
+)
+def test_what_only_resembles_a_digest_s_line_is_a_key(folder, text):
+    (folder / "a.txt").write_text(text.format(*KEYS))
+    assert searched(folder / "a.txt") == ({"a.txt"}, {})
+
+
+@pytest.mark.parametrize("text", ["{}", "{}\n", "'{}'\r\n"])
+@pytest.mark.parametrize(
+    ("name", "is_key"),
+    [
+        ("clarifai_pat", True),
+        ("pat.txt", True),
+        (".api-key", True),
+        ("TOKEN.old", True),
+        ("data.txt", False),
+        ("cache_key.txt", False),
+        ("clarifai_pat.py.md5", False),
+        ("key.sha1", False),
+        ("model_id", False),
+    ],
+)
+def test_a_file_that_is_nothing_but_a_key_is_told_by_its_name(folder, name, is_key, text):
+    (folder / name).write_text(text.format(CANARY))
+    assert searched(folder / name)[0] == ({name} if is_key else set())

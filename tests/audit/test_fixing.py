@@ -251,3 +251,39 @@ def test_what_the_same_name_hides_is_found_and_masked(tmp_path, name):
     assert fix("--fix", file)[0] == 1
     assert file.read_text().replace(MASK, CANARY) == before
     assert CANARY not in file.read_text()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("end", [b"", b"x", b"\x00\xd8", b"\xd8\x00"])
+def test_wide_characters_are_masked_and_what_is_none_stays(tmp_path, encoding, end):
+    file = tmp_path / "a.txt"
+    text = f"\ufeffé CLARIFAI_PAT={CANARY}\r\n"
+    file.write_bytes(text.encode(encoding) + end)
+    fix("--fix", file)
+    assert file.read_bytes() == text.replace(CANARY, MASK).encode(encoding) + end
+
+
+@pytest.mark.parametrize("hidden", ['"{}"', '["{}"]', '["{}", 1]', '{{"value": "{}"}}'])
+def test_what_the_same_name_hides_is_told_by_that_name(tmp_path, hidden):
+    file = tmp_path / "a.ipynb"
+    file.write_text(f'{{"cells": [], "metadata": {{"pat": {hidden.format(CANARY)}, "pat": ""}}}}')
+    assert [each.kind for each in audit(Scope((file,)))] == ["hidden"]
+    fix("--fix", file)
+    assert CANARY not in file.read_text()
+
+
+@pytest.mark.parametrize("option", ["--fix", "--fix-sources"])
+def test_what_was_not_masked_is_not_said_to_be(file, tmp_path, option):
+    (tmp_path / "kept").touch()
+    before = file.read_bytes()
+    code, said = fix(option, "--backup", tmp_path / "kept", file)
+    assert (code, file.read_bytes()) == (2, before)
+    assert "not changed" in said
+    assert "Masked in the other files" in said
+
+
+def test_a_file_is_fixed_however_long_its_name_is(tmp_path):
+    file = tmp_path / f"{'a' * 251}.txt"
+    file.write_text(f"PAT={CANARY}")
+    assert fix("--fix", file)[0] == 1
+    assert file.read_text() == f"PAT={MASK}"

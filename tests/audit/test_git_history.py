@@ -66,3 +66,13 @@ def test_a_folder_without_history_is_named(tmp_path):
     (problem,) = audit(Scope((tmp_path,), history=True))
     assert isinstance(problem, Problem)
     assert "no history" in problem.reason
+
+
+def test_what_a_commit_and_a_tag_say_is_searched(git, tmp_path):
+    committed(git, tmp_path, a="x = 1")
+    git("commit", "-q", "--allow-empty", "-m", f"Sign in\n\nwith CLARIFAI_PAT={CANARY}")
+    said = git("rev-parse", "HEAD")
+    git("tag", "-a", "v1", "-m", f"The PAT: {CANARY}")
+    committed(git, tmp_path, a="x = 2")
+    found = {(each.file, each.commit) for each in audit(Scope((tmp_path,), history=True))}
+    assert found == {("a commit's message", said), ("v1", "")}
