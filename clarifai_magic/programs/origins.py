@@ -10,6 +10,7 @@ import ast
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from clarifai_magic.programs import places
 from clarifai_magic.programs.reading import Imported, Node, Outside, Place, Program
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Origins:
     ----------
     told : dict of Node to str
         The texts of look-ups, as far as they are known.
+    look_ups : dict of Node to ast.expr
+        What calls of the program's own functions look up in the environment.
     """
 
     def __init__(self, program: Program, outside: Callable[[str], str]) -> None:
@@ -70,6 +73,7 @@ class Origins:
         self.program = program
         self.told: dict[Node, str] = {}
         self._outside = outside
+        self.look_ups: dict[Node, ast.expr] = {}
         self._results: dict[ast.Call, list[Node]] = {}
         self._pairs_made: dict[tuple[str, ast.expr], ast.expr] = {}
 
@@ -199,6 +203,15 @@ class Origins:
                     found += [self.program.returned(made) for made in properties] or [value]
         return found
 
+    def look_up(self, node: Node) -> ast.expr | None:
+        """The name that an expression looks up in the environment, if it does."""
+        match node:
+            case ast.Subscript(value, key, ast.Load()) if places.ENVIRON in self.names(value):
+                return key
+            case ast.Call(function, [key, *_]) if self.names(function) & places.LOOK_UPS:
+                return key
+        return self.look_ups.get(node)
+
     def methods(self, node: Node, names: Collection[str]) -> list[Any]:
         """The methods of those names that the objects of the program's own classes have."""
         family = [each for owner in self._classes(node) for each in self._family(owner)]
@@ -254,8 +267,10 @@ class Origins:
             return [*self._inside(container)]
         for leaf in self.leaves(container):
             items = self._elements(leaf)
-            if isinstance(key.value, int) and -len(items) <= key.value < len(items):
-                found.append(items[key.value])
+            if isinstance(key.value, int):
+                known = -len(items) <= key.value < len(items)
+                # A comprehension has more items than expressions for them.
+                found += [items[key.value]] if known else items
         return found
 
     @followed
@@ -294,6 +309,8 @@ class Origins:
         )
 
     def _of_call(self, node: ast.Call) -> list[Node]:
+        if node in self.look_ups:
+            return []
         match node:
             case ast.Call(ast.Attribute(value, method)) if method in _PASSING:
                 return [value]

@@ -49,6 +49,7 @@ SENDERS = {
 }
 """Callables that send their arguments to a URL, and the position of the URL."""
 
+ENVIRON = "os.environ"
 LOOK_UPS = {
     "os.getenv",
     "os.environ.get",

@@ -249,7 +249,7 @@ class _Finder:
         stores = [
             (key, value)
             for container, index, value in self._flow.program.item_stores
-            if "os.environ" in self._flow.names(container)
+            if places.ENVIRON in self._flow.names(container)
             for key in texts(self._flow, index)
         ]
         openai = [value for key, value in stores if key in {"OPENAI_BASE_URL", "OPENAI_API_BASE"}]
@@ -289,7 +289,11 @@ class _Finder:
 
     def _look_up(self, node: ast.expr) -> None:
         """An environment variable, or a secret, that is Clarifai's."""
-        for name in self._wanted.looked_up(node) & places.VARIABLES:
+        names = self._wanted.looked_up(node)
+        if len(names) > 1:  # one name after another: it finds them in the sample's environment
+            self._wanted.claims.read.update({node} if names & places.KEY_VARIABLES else ())
+            return
+        for name in names & places.VARIABLES:
             value = _value_of(name)
             if self._ids.get(value, True):
                 self._wholes[node] = Edit(node, (value,), name, node.lineno)

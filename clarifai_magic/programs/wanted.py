@@ -80,13 +80,13 @@ class Wanted:
         for name, value in given:
             if name in places.KEY_PARAMETERS and not (name == "token" and "pat" in names):
                 self.key(value, value, str(name))
-                self.claims.consumed.add(value)
+                self.claims.keyed.add(value)
 
     def authorized(self, argument: ast.expr) -> None:
         """The key, in headers or metadata."""
         for _, value in self.authorizations(argument):
             self.header(value)
-            self.claims.consumed.add(argument)
+            self.claims.keyed.add(argument)
         for name, word in self.remembered(argument):
             edit = Edit(argument, (Value.ENTRY, word, Value.KEY), name, argument.lineno)
             self.headers[argument] = edit
@@ -157,13 +157,8 @@ class Wanted:
 
     def looked_up(self, node: Node) -> set[str]:
         """The names that an expression looks up in the environment."""
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            found = "os.environ" in self._flow.names(node.value)
-            return set(texts(self._flow, node.slice)) if found else set()
-        if isinstance(node, ast.Call) and node.args:
-            found = bool(self._flow.names(node.func) & places.LOOK_UPS)
-            return set(texts(self._flow, node.args[0])) if found else set()
-        return set()
+        name = self._flow.look_up(node)
+        return set(texts(self._flow, name)) if name else set()
 
     def id(self, expression: ast.expr, value: Value, via: ast.expr, what: str) -> None:
         """The ID of a user or app, in place of a placeholder."""

@@ -320,6 +320,26 @@ def test_rest_samples_reach_the_sessions_deployment(signed_in, call):
     assert any(way in line for line in shown for way in ways)
 
 
+READING = {
+    "one after another": "PAT, USER_ID, APP_ID = (os.environ[name] for name in NAMES)\n",
+    "in a loop": "found = {}\nfor name in NAMES:\n    found[name] = os.getenv(name)\n"
+    "PAT, USER_ID, APP_ID = found.values()\n",
+    "by a function": "def read(name, default=None):\n    value = os.environ.get(name, default)\n"
+    "    if not value:\n        raise SystemExit(name)\n    return value\n"
+    "PAT, USER_ID, APP_ID = read(NAMES[0]), read(name=NAMES[1]), read('CLARIFAI_APP_ID')\n",
+    "by a method": "class Settings:\n    def __init__(self, of):\n        self.of = of\n"
+    "    def read(self, name):\n        return self.of + os.environ[name]\n"
+    "settings = Settings('')\nPAT, USER_ID, APP_ID = map(settings.read, NAMES)\n",
+}
+
+
+@pytest.mark.parametrize("read", READING.values(), ids=READING)
+def test_what_is_read_by_the_same_expression_stays_several_values(with_pat, read):
+    names = "import os\nNAMES = ('CLARIFAI_PAT', 'CLARIFAI_USER_ID', 'CLARIFAI_APP_ID')\n"
+    told = sample(with_pat, names + read + REST["requests"])
+    assert with_pat.names["found"]["models"][0]["id"] == "pets", told
+
+
 SDK = {
     "keyword": "print([app.id for app in User(user_id='YOUR_USER_ID', pat='YOUR_PAT').list_apps()])",
     "variable": "PAT = 'YOUR_PAT'\nprint([a.id for a in User(user_id='alice', pat=PAT).list_apps()])",

@@ -133,6 +133,30 @@ def test_a_key_of_the_environment_gets_nowhere_else_on_any_way(signed_in, elsewh
     assert not any(secret.encode() in head for head in elsewhere.heard for secret in secrets)
 
 
+HELPERS = {
+    "a function": "def read(name):\n    return os.environ[name]\n",
+    "a function with a default": "def read(name, default=''):\n    found = os.environ.get(name, default)\n    return found\n",
+    "another's function": "read = os.getenv\n",
+    "a mapping": "names = ('CLARIFAI_PAT', 'THEIR_KEY')\nread = {each: os.environ[each] for each in names}.get\n",
+}
+
+
+@pytest.mark.parametrize("read", HELPERS.values(), ids=HELPERS)
+def test_another_vendors_key_reaches_it_though_clarifais_is_read_in_the_same_way(
+    signed_in, elsewhere, monkeypatch, read
+):
+    monkeypatch.setenv("THEIR_KEY", "theirs")
+    said = signed_in.run(
+        f"%%clarifai_sample\nimport os, requests\n{read}"
+        f"requests.get({elsewhere.base!r}, headers={{'Authorization': 'Bearer ' + read('THEIR_KEY')}})\n"
+        "ours = 'https://api.clarifai.com/v2/users/me'\n"
+        "print(requests.get(ours, headers={'Authorization': 'Key ' + read('CLARIFAI_PAT')}).status_code)"
+    )
+    (head,) = elsewhere.heard
+    assert b"Authorization: Bearer theirs\r\n" in head
+    assert said.splitlines()[-1] == "200"
+
+
 OURS = "https://api.clarifai.com/v2/ext/openai/v1"
 THEIRS = "https://elsewhere.example/v1"
 MADE = f"from openai import OpenAI\nclient = OpenAI(base_url={OURS!r}, api_key='YOUR_PAT')\n"
