@@ -179,11 +179,15 @@ class Claims:
                 parts = [each.node for each in pieces(leaf)]
                 for each in [value] if parts in ([], [leaf]) else parts:
                     behind = self._flow.behind(each)
+                    at = each
+                    # An attribute of what is passed on whole stands nowhere itself.
+                    if isinstance(leaf, ast.expr) and each not in self._flow.program.parents:
+                        at = leaf
                     found |= not keys.isdisjoint(behind)
                     if not replaced.isdisjoint(behind) and not keys.isdisjoint(behind):
-                        was = edits[each].was if each in edits else ()
+                        was = edits[at].was if at in edits else ()
                         if was and not any(map(is_real_key, was)):
-                            del edits[each]
+                            del edits[at]
                         else:
-                            edits[each] = Edit(each, (Value.NO_KEY,), "", each.lineno)
+                            edits[at] = Edit(at, (Value.NO_KEY,), "", at.lineno)
         return found

@@ -24,8 +24,11 @@ _COPYING = {"copy", "items"}
 _COPIES = {"dict", "list", "tuple", "copy.copy", "copy.deepcopy"}
 _FIELDS = {"dataclasses.field", "pydantic.Field"}
 _NEXT = {"next", "anext"}
-_PARSERS = {"argparse.ArgumentParser().parse_args"}
+_KNOWN = "argparse.ArgumentParser().parse_known_args"
+_PARSERS = {"argparse.ArgumentParser().parse_args", _KNOWN}
 _PARTIAL = {"functools.partial"}
+_VARIABLES = {"vars", "dataclasses.asdict"}
+"""Functions that return an object's attributes as a mapping."""
 _WRAPPERS = {"str", "pydantic.SecretStr", "pydantic.types.SecretStr"}
 
 
@@ -152,6 +155,8 @@ class Origins:
                 found += [*self.entries(leaf.left), *self.entries(leaf.right)]
             elif isinstance(leaf, ast.Call):
                 found += self._in_call(leaf)
+            elif isinstance(leaf, ast.Attribute) and leaf.attr == "__dict__":
+                found += self._variables(leaf.value)
         return [*found, *self._added(set(leaves))]
 
     def _pairs(self, key: ast.expr, value: ast.expr) -> list[tuple[str, ast.expr]]:
@@ -164,10 +169,28 @@ class Origins:
     def _in_call(self, node: ast.Call) -> list[tuple[str, ast.expr]]:
         if isinstance(node.func, ast.Attribute) and node.func.attr in _COPYING:
             return self.entries(node.func.value)
+        if node.args and self.names(node.func) & _VARIABLES:
+            return self._variables(node.args[0])
         if self.names(node.func).isdisjoint(_COPIES):
             return []
         positional, named = self.given(node)
         return [*named, *(entry for each in positional for entry in self.entries(each))]
+
+    def _variables(self, node: ast.expr) -> list[tuple[str, ast.expr]]:
+        """The attributes of an object, as the entries of a mapping."""
+        leaves = self.leaves(node)
+        names = [
+            name
+            for base, name, _ in self.program.attribute_stores
+            if not set(leaves).isdisjoint(self.leaves(base))
+        ]
+        for leaf in leaves:
+            if isinstance(leaf, ast.Call):
+                names += [name for name, _ in self.given(leaf)[1]]
+                names += [_destination(each) for each in self._options(leaf)]
+        family = [each for owner in self._classes(node) for each in self._family(owner)]
+        names += [name for owner, name in self.program.attributes if owner in family]
+        return [(name, self.program.part(node, name)) for name in dict.fromkeys(names)]
 
     def _added(self, leaves: set[Node]) -> Iterator[tuple[str, ast.expr]]:
         """What the program adds to a mapping later."""
@@ -221,15 +244,22 @@ class Origins:
 
     def _arguments(self, leaf: Node, name: str) -> list[Node]:
         """The defaults of what a command line is read for under a name."""
-        if not isinstance(leaf, ast.Call) or self.names(leaf.func).isdisjoint(_PARSERS):
-            return []
         return [
             each.value
-            for call in self.program.calls
-            if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
+            for call in self._options(leaf)
             if _destination(call) == name
             for each in call.keywords
             if each.arg == "default"
+        ]
+
+    def _options(self, leaf: Node) -> list[ast.Call]:
+        """What a command line is read for."""
+        if not isinstance(leaf, ast.Call) or self.names(leaf.func).isdisjoint(_PARSERS):
+            return []
+        return [
+            call
+            for call in self.program.calls
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
         ]
 
     def _classes(self, node: Node) -> list[ast.ClassDef]:
@@ -274,7 +304,7 @@ class Origins:
         return found
 
     @followed
-    def _elements(self, leaf: Node) -> list[ast.expr]:
+    def _elements(self, leaf: Node) -> list[ast.expr]:  # noqa: PLR0911 - one for each kind of leaf
         """The contents of a sequence."""
         match leaf:
             case ast.Tuple() | ast.List() | ast.Set():
@@ -292,6 +322,8 @@ class Origins:
                 return [self._pair(key, value) for key, value in self.entries(mapping)]
             case ast.Call(function, [given, *_]) if self.names(function) & _COPIES:
                 return self._inside(given)
+            case ast.Call(function) if _KNOWN in self.names(function):
+                return [leaf]  # which stands for what was known, and for the rest
         return []
 
     def _spread(self, items: list[ast.expr]) -> list[ast.expr]:

@@ -101,6 +101,11 @@ class Program:
         """Where the values of an attribute of a class and its objects meet."""
         return self.attributes.setdefault((owner, name), Place())
 
+    def part(self, value: ast.expr, name: str) -> ast.expr:
+        """An attribute of a value."""
+        part = ast.copy_location(ast.Attribute(value, name, ast.Load()), value)
+        return self.items.setdefault((value, (name,)), part)
+
     def places(self) -> Iterator[Place]:
         """All places where values meet."""
         for table in (self.attributes, self.returns, self.parameters):
@@ -288,7 +293,7 @@ class _Reader:
                 texts = [key.value if isinstance(key, ast.Constant) else None for key in keys]
                 return [*zip(patterns, (self._item(value, text) for text in texts), strict=True)]
             case ast.MatchClass(_, patterns, names, named):
-                attributes = [self._part(value, name) for name in names]
+                attributes = [self._program.part(value, name) for name in names]
                 return [*((each, value) for each in patterns), *zip(named, attributes, strict=True)]
         return []
 
@@ -370,11 +375,6 @@ class _Reader:
         item = ast.Subscript(value, ast.Constant(key), ast.Load())  # type: ignore[arg-type]
         return self._program.items.setdefault((value, key), ast.copy_location(item, value))
 
-    def _part(self, value: ast.expr, name: str) -> ast.expr:
-        """An attribute of a value."""
-        part = ast.copy_location(ast.Attribute(value, name, ast.Load()), value)
-        return self._program.items.setdefault((value, (name,)), part)
-
     def _decorated(self, function: Any) -> Node:
         """A function, or the place for the result of its decorators."""
         value: Node = function
@@ -440,7 +440,7 @@ class _Reader:
         elif node.func.attr in {"append", "add", "insert"} and node.args:
             self._program.additions.append((node.func.value, node.args[-1]))
         elif node.func.attr == "add_header" and len(node.args) == 2:  # noqa: PLR2004
-            headers = self._part(node.func.value, "headers")
+            headers = self._program.part(node.func.value, "headers")
             self._program.item_stores.append((headers, node.args[0], node.args[1]))
         elif node.func.attr == "setdefault" and len(node.args) == 2:  # noqa: PLR2004
             key, value = node.args

@@ -271,6 +271,38 @@ options = parser.parse_args([])
 url = f"https://api.clarifai.com/v2/users/{options.user}/apps/{APP_ID}/models"
 found = requests.get(url, headers={"Authorization": f"Key {options.my_pat}"}).json()
 """,
+    "command line's known part": """
+import argparse, requests
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pat", default="YOUR_PAT")
+    parser.add_argument("--user-id", default="YOUR_USER_ID")
+    return parser.parse_known_args([])
+args, rest = parse()
+url = f"https://api.clarifai.com/v2/users/{args.user_id}/apps/{APP_ID}/models"
+found = requests.get(url, headers={"Authorization": f"Key {args.pat}"}).json()
+""",
+    "command line as a mapping": """
+import argparse, requests
+def ask(pat, user_id):
+    url = f"https://api.clarifai.com/v2/users/{user_id}/apps/{APP_ID}/models"
+    return requests.get(url, headers={"Authorization": f"Key {pat}"}).json()
+parser = argparse.ArgumentParser()
+parser.add_argument("--pat", default="YOUR_PAT")
+parser.add_argument("--user-id", default="YOUR_USER_ID")
+found = ask(**vars(parser.parse_args([])))
+""",
+    "object as a mapping": """
+import requests
+from dataclasses import asdict, dataclass
+@dataclass
+class Login:
+    pat: str
+    user: str = "YOUR_USER_ID"
+login = Login("YOUR_PAT")
+url = f"https://api.clarifai.com/v2/users/{login.__dict__['user']}/apps/{APP_ID}/models"
+found = requests.get(url, headers={"Authorization": "Key " + asdict(login)["pat"]}).json()
+""",
     "connection": """
 import http.client, json
 connection = http.client.HTTPSConnection("api.clarifai.com", timeout=20)

@@ -96,6 +96,11 @@ WAYS = {
     "requests.get({url!r}, headers=dict(h.items()))\n",
     "the items of a mapping": f"for k, x in {{{{'a': PAT}}}}.items():\n    {SEND}",
     "an attribute": f"from types import SimpleNamespace\no = SimpleNamespace()\no.k = PAT\nx = o.k\n{SEND}",
+    "a command line's default": "import argparse\np = argparse.ArgumentParser()\n"
+    "p.add_argument('--pat', default=PAT)\na, _ = p.parse_known_args([])\n"
+    f"x = vars(a)['pat']\n{SEND}requests.post({{url!r}}, json=vars(a))\n",
+    "an object as a mapping": "from dataclasses import asdict, dataclass\n@dataclass\nclass Login:\n    k: str\n"
+    "requests.post({url!r}, json=asdict(Login(PAT)))\nrequests.post({url!r}, json=Login(PAT).__dict__)\n",
     "a client's attribute": "from requests.auth import HTTPBasicAuth as A\n"
     f"x = A('a', password=PAT).password\n{SEND}",
     "bytes": "requests.post({url!r}, data=PAT.encode())\n",
