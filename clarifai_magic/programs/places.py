@@ -24,7 +24,7 @@ ADDRESS_PARAMETERS = {*BASE_PARAMETERS, "url"}
 CONNECTIONS = {
     f"http.client.{kind}Connection().{method}"
     for kind in ("HTTP", "HTTPS")
-    for method in ("request", "putheader")
+    for method in ("request", "putrequest", "putheader", "endheaders", "send")
 }
 """Callables that send to their object's host, without a URL."""
 

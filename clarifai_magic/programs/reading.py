@@ -439,7 +439,7 @@ class _Reader:
             self._program.updates.append((node.func.value, node))
         elif node.func.attr in {"append", "add", "insert"} and node.args:
             self._program.additions.append((node.func.value, node.args[-1]))
-        elif node.func.attr == "add_header" and len(node.args) == 2:  # noqa: PLR2004
+        elif node.func.attr in {"add_header", "putheader"} and len(node.args) == 2:  # noqa: PLR2004
             headers = self._program.part(node.func.value, "headers")
             self._program.item_stores.append((headers, node.args[0], node.args[1]))
         elif node.func.attr == "setdefault" and len(node.args) == 2:  # noqa: PLR2004

