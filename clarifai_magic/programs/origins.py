@@ -140,24 +140,36 @@ class Origins:
     @followed
     def entries(self, node: Node) -> list[tuple[str, ast.expr]]:
         """The entries of a mapping, or of a sequence of pairs, that have strings as keys."""
-        found: list[tuple[str, ast.expr]] = []
         leaves = self.leaves(node)
-        for leaf in leaves:
-            if isinstance(leaf, ast.Dict):
-                for key, value in zip(leaf.keys, leaf.values, strict=True):
-                    found += self._pairs(key, value) if key else self.entries(value)
-            elif isinstance(leaf, (ast.Tuple, ast.List)):
-                elements = self._elements(leaf)
-                for pair in (each for element in elements for each in self.leaves(element)):
-                    if isinstance(pair, (ast.Tuple, ast.List)) and len(pair.elts) == 2:  # noqa: PLR2004
-                        found += self._pairs(*pair.elts)
-            elif isinstance(leaf, ast.BinOp) and isinstance(leaf.op, (ast.BitOr, ast.Add)):
-                found += [*self.entries(leaf.left), *self.entries(leaf.right)]
-            elif isinstance(leaf, ast.Call):
-                found += self._in_call(leaf)
-            elif isinstance(leaf, ast.Attribute) and leaf.attr == "__dict__":
-                found += self._variables(leaf.value)
+        found = [entry for leaf in leaves for entry in self._entries(leaf)]
         return [*found, *self._added(set(leaves))]
+
+    def _entries(self, leaf: Node) -> list[tuple[str, ast.expr]]:  # noqa: PLR0911 - by kind
+        match leaf:
+            case ast.Dict(keys, values):
+                pairs = zip(keys, values, strict=True)
+                return [e for k, v in pairs for e in (self._pairs(k, v) if k else self.entries(v))]
+            case ast.Tuple() | ast.List():
+                return self._of_pairs(self._elements(leaf))
+            case ast.DictComp(ast.Name(k), ast.Name(v), [ast.comprehension(target, of)]):
+                # One that only chooses some entries of another mapping keeps key and value together.
+                if ast.unparse(target) == f"({k}, {v})":
+                    return self._of_pairs(self._inside(of))
+                return self._pairs(leaf.key, leaf.value)
+            case ast.DictComp(key, value):
+                return self._pairs(key, value)
+            case ast.BinOp(left, ast.BitOr() | ast.Add(), right):
+                return [*self.entries(left), *self.entries(right)]
+            case ast.Call():
+                return self._in_call(leaf)
+            case ast.Attribute(owner, "__dict__"):
+                return self._variables(owner)
+        return []
+
+    def _of_pairs(self, items: list[ast.expr]) -> list[tuple[str, ast.expr]]:
+        pairs = [leaf for each in items for leaf in self.leaves(each)]
+        two = [each.elts for each in pairs if isinstance(each, (ast.Tuple, ast.List))]
+        return [entry for each in two if len(each) == 2 for entry in self._pairs(*each)]  # noqa: PLR2004
 
     def _pairs(self, key: ast.expr, value: ast.expr) -> list[tuple[str, ast.expr]]:
         return [
@@ -314,6 +326,8 @@ class Origins:
                     if leaf in self.leaves(sequence)
                 ]
                 return [*self._spread(leaf.elts), *added]
+            case ast.BinOp(left, ast.Add() | ast.Mult(), right):
+                return [*self._inside(left), *self._inside(right)]
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
                 return [leaf.elt]
             case ast.Call(ast.Attribute(mapping, "values")):

@@ -411,9 +411,7 @@ class _Reader:
             env = dict(env)
             for each in node.generators:
                 self._expression(each.iter, env)
-                for name in ast.walk(each.target):
-                    if isinstance(name, ast.Name):
-                        env[name.id] = (self._item(each.iter, None),)
+                self._bind(each.target, self._item(each.iter, None), env)
                 self._expressions(each.ifs, env)
             parts = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
             self._expressions(parts, env)
@@ -425,6 +423,16 @@ class _Reader:
         else:
             self._put_in(node)
             self._expressions(ast.iter_child_nodes(node), env)
+
+    def _bind(self, target: ast.expr, value: ast.expr, env: Env) -> None:
+        """Bind the names of a comprehension, which no other code sees."""
+        if isinstance(target, ast.Name):
+            env[target.id] = (value,)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for number, each in enumerate(target.elts):
+                self._bind(each, self._item(value, number), env)
+        elif isinstance(target, ast.Starred):
+            self._bind(target.value, value, env)
 
     def _put_in(self, node: ast.AST) -> None:
         """Note a call that adds something to a container."""

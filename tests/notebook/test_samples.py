@@ -235,6 +235,28 @@ headers = {}
 headers["Authorization"] = f"Key {PAT}"
 found = requests.get(f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models", headers=headers).json()
 """,
+    "headers chosen": """
+import requests
+given = {"Authorization": f"Key {PAT}", "X-Nothing": None}
+headers = {name: value for name, value in given.items() if value is not None}
+url = f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models"
+found = requests.get(url, headers=headers).json()
+""",
+    "arguments chosen": """
+import requests
+url = "https://api.clarifai.com/v2/users/%s/apps/%s/models" % (USER_ID, APP_ID)
+given = {"method": "GET", "url": url, "headers": {"Authorization": "Key " + PAT}, "data": None}
+found = requests.request(**{name: value for name, value in given.items() if value}).json()
+""",
+    "threads": """
+import requests
+from concurrent.futures import ThreadPoolExecutor
+def ask(url):
+    return requests.get(url, headers={"Authorization": f"Key {PAT}"}).json()
+url = f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models"
+with ThreadPoolExecutor() as pool:
+    found = [*pool.map(ask, [url] * 2)][1]
+""",
     "urllib": """
 import json
 from urllib.request import Request, urlopen

@@ -77,6 +77,11 @@ WAYS = {
     f"    case S(k=x):\n        {SEND}",
     "a loop": f"for x in [PAT]:\n    {SEND}",
     "a comprehension": f"for x in (p for p in [PAT]):\n    {SEND}",
+    "a comprehension of a mapping": "d = {{'k': PAT}}\n"
+    "requests.post({url!r}, params={{k: v for k, v in d.items()}})\n"
+    "requests.post({url!r}, params={{k: v[:] for k, v in d.items()}})\n",
+    "a comprehension of pairs": f"x = [b for a, b in [(1, PAT)]][0]\n{SEND}",
+    "lists together": f"for x in [PAT] * 2 + [PAT]:\n    {SEND}",
     "a generator": f"def keys():\n    yield PAT\nfor x in keys():\n    {SEND}",
     "a generator's first": f"def keys():\n    yield PAT\nx = next(keys())\n{SEND}",
     "a generator's generator": f"def keys():\n    yield from [PAT]\nfor x in keys():\n    {SEND}",
