@@ -152,7 +152,7 @@ class Origins:
             case ast.Tuple() | ast.List():
                 return self._of_pairs(self._elements(leaf))
             case ast.DictComp(ast.Name(k), ast.Name(v), [ast.comprehension(target, of)]):
-                # One that only chooses some entries of another mapping keeps key and value together.
+                # One that only chooses entries of another mapping keeps key and value together.
                 if ast.unparse(target) == f"({k}, {v})":
                     return self._of_pairs(self._inside(of))
                 return self._pairs(leaf.key, leaf.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -351,6 +352,14 @@ class _Reader:
             added = ast.copy_location(ast.BinOp(before, node.op, node.value), node)
             self._program.parents.update({before: added, added: node, node.value: added})
             self._assign_name(node.target.id, (added,), env)
+        else:
+            self._expressions(ast.iter_child_nodes(node.target), env)
+            into: Any = copy(node.target)
+            into.ctx = ast.Load()
+            merge = ast.copy_location(
+                ast.Call(ast.Attribute(into, "update"), [node.value], []), node
+            )
+            self._program.updates.append((into, merge))
 
     def _assign(self, target: ast.expr, value: ast.expr, env: Env, *, joined: bool = False) -> None:
         if isinstance(target, ast.Name):

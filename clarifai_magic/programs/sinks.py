@@ -252,6 +252,13 @@ class _Finder:
             if places.ENVIRON in self._flow.names(container)
             for key in texts(self._flow, index)
         ]
+        for container, update in self._flow.program.updates:
+            if places.ENVIRON in self._flow.names(container):
+                positional, named = self._flow.given(update)
+                stores += [
+                    *named,
+                    *(entry for each in positional for entry in self._flow.entries(each)),
+                ]
         openai = [value for key, value in stores if key in {"OPENAI_BASE_URL", "OPENAI_API_BASE"}]
         ours = any(self._calls.is_api(value) for value in openai)
         for key, value in stores:

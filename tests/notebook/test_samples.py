@@ -409,6 +409,10 @@ SDK = {
     "print([app.id for app in user.list_apps()])",
     "environment": "import os\nos.environ['CLARIFAI_PAT'] = 'YOUR_PAT_HERE'\n"
     "print([app.id for app in User(user_id='alice').list_apps()])",
+    "environment, updated": "import os\nos.environ.update({'CLARIFAI_PAT': 'YOUR_PAT_HERE'}, CLARIFAI_USER_ID='YOUR_USER_ID')\n"
+    "print([app.id for app in User().list_apps()])",
+    "environment, merged": "import os\nos.environ |= {'CLARIFAI_PAT': 'YOUR_PAT_HERE'}\n"
+    "print([app.id for app in User(user_id='alice').list_apps()])",
     "nothing": "print([app.id for app in User().list_apps()])",
     "base": "print([app.id for app in User(base_url='https://api.clarifai.com').list_apps()])",
 }

@@ -124,6 +124,8 @@ WAYS = {
     "requests.get(sys.u[:], headers={{'Authorization': 'Key ' + PAT}})\n",
     "a session's headers": "s = requests.Session()\ns.headers = {{'Authorization': 'Key ' + PAT}}\n"
     "get = s.get\nget({url!r})\n",
+    "headers that are merged": "d = {{'h': {{}}}}\nd['h'] |= {{'Authorization': 'Key ' + PAT}}\n"
+    "requests.get({url!r}, headers=d['h'])\n",
     "a session that is passed on": "def fetch(s, u):\n    return s.request(method='GET', url=u)\n"
     "with requests.Session() as s:\n    s.headers['Authorization'] = f'Key {{PAT}}'\n    fetch(s, {url!r})\n",
 }
