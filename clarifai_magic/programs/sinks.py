@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from clarifai_magic.programs.reading import Node
 
+_IDS = {"user_id", "app_id"}
+
 
 class Found(NamedTuple):
     """The findings in a program.
@@ -100,6 +102,7 @@ class _Finder:
                 self._look_up(node)
         self._environment()
         self._modules()
+        self._messages()
         edits = {**self._wanted.claims.settled(), **self._wanted.headers, **self._wholes}
         foreign = {
             "" if host == UNKNOWN else host.replace(UNKNOWN, "…"): at.lineno
@@ -206,13 +209,13 @@ class _Finder:
             if all(map(self._flow.entries, unpacked)):
                 self._add(call, base, Value.BASE)
         for name, value in given:
-            if name in {"user_id", "app_id"}:
+            if name in _IDS:
                 # A method's may be the ID of what it creates or deletes.
                 if not any("()." in each for each in names) or _method(call) == "app":
                     self._wanted.id(value, Value(name), value, name)
             elif name not in places.KEY_PARAMETERS:
                 for key, entry in self._flow.entries(value) if name == "user_app_id" else ():
-                    if key in {"user_id", "app_id"}:
+                    if key in _IDS:
                         self._wanted.id(entry, Value(key), entry, key)
                 if not any(map(places.is_message, names)):
                     self._wanted.authorized(value)
@@ -293,6 +296,12 @@ class _Finder:
                 for each in based:
                     self._wanted.url(each)
             self._foreign += [(host, at, [at]) for host in elsewhere for _, at in keys]
+
+    def _messages(self) -> None:
+        """The IDs that the program sets on messages and clients of Clarifai's later."""
+        for base, name, value in self._flow.program.attribute_stores:
+            if name in _IDS and any(map(places.is_clarifais, self._flow.names(base))):
+                self._wanted.id(value, Value(name), value, name)
 
     def _look_up(self, node: ast.expr) -> None:
         """An environment variable, or a secret, that is Clarifai's."""

@@ -144,6 +144,23 @@ def test_placeholders_are_told_by_where_they_go_and_not_by_their_names(with_pat)
     assert shown.split() == ["alice", "main", "''"]
 
 
+SET_LATER = {
+    "of a message": "who = resources_pb2.UserAppIDSet()\nwho.user_id = 'YOUR_USER_ID'\n"
+    "setattr(who, 'app_id', 'YOUR_APP_ID')\nrequest = service_pb2.ListModelsRequest(user_app_id=who)\n",
+    "of a message within": "request = service_pb2.ListModelsRequest()\nwho = request.user_app_id\n"
+    "request.user_app_id.user_id, who.app_id = '<user>', 'YOUR_APP_ID'\n",
+}
+
+
+@pytest.mark.parametrize("ids", SET_LATER.values(), ids=SET_LATER)
+def test_ids_that_a_message_gets_later_are_filled_in(with_pat, ids):
+    text = f"{IMPORTS}{KEYS['concatenated']}{STUB}{ids}"
+    told = sample(
+        with_pat, f"{text}print(stub.ListModels(request, metadata=metadata).models[0].id)"
+    )
+    assert told[-1] == "pets"
+
+
 def test_what_was_replaced_is_told_line_by_line(with_pat):
     text = program(KEYS["concatenated"])
     lines = ["", *f"%%clarifai_sample\n{text}".splitlines()]

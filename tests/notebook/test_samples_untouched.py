@@ -61,6 +61,8 @@ HONEST = {
     "print(call(metadata=(('authorization', 'Key of the door'),)))",
     "a package of that name": "import types\nclarifai = types.SimpleNamespace(say=lambda token: token)\n"
     "print(clarifai.say(token=''))",
+    "IDs of an object of its own": "class Person:\n    pass\np = Person()\np.user_id = p.app_id = 'YOUR_USER_ID'\n"
+    "print(p.user_id)",
     "the same text as a key's": "text = ''\nprint('Key ' + text)\nprint(f'Bearer {text}')",
     "keys in capitals": "KEY, PAT, TOKEN = 'KEY', 'PAT', 'TOKEN'\nprint({'pat': PAT}, KEY, TOKEN)",
     "a file with a URL": "import json\nwith open('config.json', 'w') as f:\n    json.dump({'api_key': '', "
