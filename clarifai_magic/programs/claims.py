@@ -176,7 +176,7 @@ class Claims:
         found = False
         for value in values:
             for leaf in self._flow.leaves(value):
-                parts = [each.node for each in pieces(leaf)]
+                parts = [each.node for each in pieces(self._flow, leaf)]
                 for each in [value] if parts in ([], [leaf]) else parts:
                     behind = self._flow.behind(each)
                     at = each

@@ -106,12 +106,18 @@ class Flow(Origins):
         match leaf:
             case ast.Subscript(value, ast.Slice()):
                 return [value]
-            case ast.Call(ast.Attribute(text), values) if not self.names(leaf.func):
-                begins = [type(each) for each in self.leaves(text)]
-                return [text, *values] if {*begins} <= _TEXTS else []
-            case ast.Call(function, values):
+            case ast.BinOp(left, _, right):
+                return [left, right]
+            case ast.JoinedStr(values):
+                return [each.value for each in values if isinstance(each, ast.FormattedValue)]
+            case ast.Call(function):
+                positional, named = self.given(leaf)
+                values = [*positional, *(value for _, value in named)]
                 owner = [function.value] if isinstance(function, ast.Attribute) else []
-                return [*owner, *values] if any(map(is_pythons, self.names(function))) else []
+                if names := self.names(function):
+                    return [*owner, *values] if any(map(is_pythons, names)) else []
+                begins = {type(each) for text in owner for each in self.leaves(text)}
+                return [*owner, *values] if begins and begins <= _TEXTS else []
         return []
 
     def is_own(self, call: ast.Call) -> bool:

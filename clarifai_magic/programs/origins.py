@@ -340,6 +340,12 @@ class Origins:
                 return [leaf]  # which stands for what was known, and for the rest
         return []
 
+    def items(self, node: ast.expr) -> list[ast.expr]:
+        """The items of a sequence in their order; empty if that may be one of several."""
+        leaves = self.leaves(node)
+        whole = len(leaves) == 1 and isinstance(leaves[0], (ast.Tuple, ast.List))
+        return self._elements(leaves[0]) if whole else []
+
     def _spread(self, items: list[ast.expr]) -> list[ast.expr]:
         """The items of a sequence, including those unpacked into it."""
         nested = [self._inside(e.value) if isinstance(e, ast.Starred) else [e] for e in items]

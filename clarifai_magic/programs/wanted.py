@@ -215,8 +215,8 @@ class Wanted:
     def _written(self, node: Node, via: ast.expr, depth: int = 0) -> list[_Written]:
         """The pieces of a text; those written elsewhere in the program come from there."""
         found: list[_Written] = []
-        for piece in pieces(node) or [Piece(via)]:
-            through = piece.node if node is not piece.node else via
+        for piece in pieces(self._flow, node) or [Piece(via)]:
+            through = (piece.at or piece.node) if node is not piece.node else via
             if piece.text is not None:
                 found.append(_Written(piece.text, piece.node, piece.start, through))
                 continue
@@ -224,7 +224,7 @@ class Wanted:
             text = self._text(leaves[0]) if len(leaves) == 1 else None
             if text is not None:
                 found.append(_Written(text, leaves[0], 0, through))
-            elif len(leaves) == 1 and depth < _DEEPEST and len(pieces(leaves[0])) > 1:
+            elif len(leaves) == 1 and depth < _DEEPEST and len(pieces(self._flow, leaves[0])) > 1:
                 found += self._written(leaves[0], through, depth + 1)
             else:
                 found.append(_Written(UNKNOWN, piece.node, 0, through))

@@ -252,6 +252,21 @@ headers = {}
 headers["Authorization"] = f"Key {PAT}"
 found = requests.get(f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models", headers=headers).json()
 """,
+    "pattern in a variable": """
+import requests
+URL = "https://api.clarifai.com/v2/users/{user}/apps/{app}/models"
+print("asking", URL)
+ids = {"user": USER_ID, "app": APP_ID}
+headers = {"Authorization": "Key %(pat)s" % dict(pat=PAT)}
+found = requests.get(URL.format(**ids), headers=headers).json()
+""",
+    "list that is joined": """
+import requests
+parts = ["https://api.clarifai.com/v2", "users", USER_ID, "apps", APP_ID]
+parts.append("models")
+header = ("Key", PAT)
+found = requests.get("/".join(parts), headers={"Authorization": "%s %s" % header}).json()
+""",
     "headers chosen": """
 import requests
 given = {"Authorization": f"Key {PAT}", "X-Nothing": None}

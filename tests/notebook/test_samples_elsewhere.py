@@ -82,6 +82,10 @@ WAYS = {
     "requests.post({url!r}, params={{k: v[:] for k, v in d.items()}})\n",
     "a comprehension of pairs": f"x = [b for a, b in [(1, PAT)]][0]\n{SEND}",
     "lists together": f"for x in [PAT] * 2 + [PAT]:\n    {SEND}",
+    "a pattern's mapping": "d = {{'k': PAT}}\nrequests.post({url!r}, data='{{k}}'.format(**d) + '%(k)s' % d)\n",
+    "a template": "from string import Template\nrequests.post({url!r}, data=Template('$k').substitute(k=PAT))\n",
+    "a query": "from urllib.parse import urlencode\nrequests.get({url!r} + '?' + urlencode({{'k': PAT}}))\n"
+    "u = {url!r}\nrequests.get(f'{{u}}?{{urlencode(dict(k=PAT))}}')\n",
     "a generator": f"def keys():\n    yield PAT\nfor x in keys():\n    {SEND}",
     "a generator's first": f"def keys():\n    yield PAT\nx = next(keys())\n{SEND}",
     "a generator's generator": f"def keys():\n    yield from [PAT]\nfor x in keys():\n    {SEND}",
