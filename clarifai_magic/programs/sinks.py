@@ -142,9 +142,7 @@ class _Finder:
         if not leads and hosts == self._calls.others(hosts):
             return
         later = self._calls.set_later(call, places.KEY_PARAMETERS)
-        authorizers = [value for name, value in given if name == "auth"]
-        authorizers += self._calls.set_later(call, {"auth"})
-        parts = [*self._calls.of_object(call), *values, *self._calls.authorizers(authorizers)]
+        parts = [*self._calls.of_object(call), *values, *self._calls.authorizers(call)]
         keys = [value for name, value in given if name in places.KEY_PARAMETERS] + later
         keys += [value for each in parts for _, value in self._wanted.authorizations(each)]
         based = not places.BASE_PARAMETERS.isdisjoint(name for name, _ in given)

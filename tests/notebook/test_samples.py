@@ -372,6 +372,17 @@ connection.putheader("Authorization", "Key " + PAT)
 connection.endheaders()
 found = json.load(connection.getresponse())
 """,
+    "authorizing function": """
+import requests
+
+def authorize(request):
+    request.headers["Authorization"] = "Key " + PAT
+    return request
+
+session = requests.Session()
+session.auth = authorize
+found = session.get(f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models").json()
+""",
     "authorizing object": """
 import requests
 from requests.auth import AuthBase

@@ -130,6 +130,10 @@ WAYS = {
     "get = s.get\nget({url!r})\n",
     "headers that are merged": "d = {{'h': {{}}}}\nd['h'] |= {{'Authorization': 'Key ' + PAT}}\n"
     "requests.get({url!r}, headers=d['h'])\n",
+    "a session's settings": "s = requests.Session()\ns.params = {{'k': PAT}}\ns.cookies['k'] = PAT\n"
+    "s.params.update(j=PAT)\ns.auth = ('me', PAT)\ns.get({url!r})\n",
+    "an authorizing function": "def keyed(r):\n    r.headers['Authorization'] = 'Key ' + PAT\n"
+    "    return r\nrequests.get({url!r}, auth=keyed)\n",
     "a session that is passed on": "def fetch(s, u):\n    return s.request(method='GET', url=u)\n"
     "with requests.Session() as s:\n    s.headers['Authorization'] = f'Key {{PAT}}'\n    fetch(s, {url!r})\n",
 }
