@@ -163,6 +163,21 @@ class Calls:
             return {UNKNOWN}
         return {text if UNKNOWN not in text else UNKNOWN for text in texts(self._flow, hosts[0])}
 
+    def paths(self, made: ast.Call) -> list[ast.expr]:
+        """The URLs that a client is asked for, which may continue its base."""
+        found: list[ast.expr] = []
+        for call in self._flow.program.calls:
+            positions = {places.SENDERS.get(name) for name in self._flow.names(call.func)} - {None}
+            if positions and made in self._owners(call):
+                positional, named = self._flow.given(call)
+                found += [
+                    positional[each]
+                    for each in positions
+                    if each is not None and each < len(positional)
+                ]
+                found += [value for name, value in named if name == "url"]
+        return found
+
     def connections(self, call: ast.Call) -> list[ast.Call]:
         """The connections through which a call sends."""
         sends = self._flow.names(call.func) & places.CONNECTIONS

@@ -153,6 +153,8 @@ class _Finder:
                 self._wanted.authorized(each)
             for each in values:
                 self._wanted.url(each)
+            for each in self._calls.paths(call):
+                self._wanted.path(each)
             for each in self._calls.connections(call):
                 for value in values:
                     self._wanted.path(value)

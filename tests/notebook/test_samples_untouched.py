@@ -193,6 +193,17 @@ SHAPES = {
         ),
         [2],
     ),
+    "paths behind a client's base": (
+        (
+            "import aiohttp, httpx\nPATH = '/users/YOUR_USER_ID/apps'\n"
+            "with httpx.Client(base_url='https://api.clarifai.com/v2', headers={'Authorization': 'Key YOUR_PAT'}) as c:\n"
+            "    c.get(PATH)\n    c.request('GET', url='/users/<user>/apps')\n"
+            "s = aiohttp.ClientSession('https://api.clarifai.com', headers={'Authorization': 'Key YOUR_PAT'})\n"
+            "s.get(f'/v2/users/{\"YOUR_USER_ID\"}/apps')\n"
+            "httpx.Client(base_url='https://elsewhere.example').get('/users/YOUR_USER_ID')\n"
+        ),
+        [2, 3, 5, 6, 7],
+    ),
     "the SDK of another": (
         (
             "from langchain_community.llms import Clarifai\n"
