@@ -377,7 +377,10 @@ class Origins:
         if len(node.args) == 1 and names & _WRAPPERS:
             return [node.args[0]]
         if names & _FIELDS:
-            return [each.value for each in node.keywords if each.arg == "default"]
+            made = {each.arg: each.value for each in node.keywords}
+            factories = self.leaves(made["default_factory"]) if "default_factory" in made else []
+            results = [self.program.returned(each) for each in factories]
+            return [*results, made["default"]] if "default" in made else [*results]
         if node.args and names & _NEXT:
             return self._items(node.args[0], ast.Constant(None))
         return [node.args[0]] if self._is_partial(node) else []

@@ -326,6 +326,14 @@ SHAPES = {
         ),
         [5],
     ),
+    "a field's factory": (
+        (
+            "from dataclasses import dataclass, field\nfrom clarifai.client.user import User\n"
+            "@dataclass\nclass Config:\n    login: dict = field(default_factory=lambda: {'pat': 'YOUR_PAT'})\n"
+            "User('alice', **Config().login)\n"
+        ),
+        [5],
+    ),
     "a default that nobody else takes": (
         (
             "from clarifai.client.user import User\n"
