@@ -241,7 +241,7 @@ class Origins:
     def look_up(self, node: Node) -> ast.expr | None:
         """The name that an expression looks up in the environment, if it does."""
         match node:
-            case ast.Subscript(value, key, ast.Load()) if places.ENVIRON in self.names(value):
+            case ast.Subscript(value, key, ast.Load()) if self.names(value) & places.ENVIRONMENTS:
                 return key
             case ast.Call(function, [key, *_]) if self.names(function) & places.LOOK_UPS:
                 return key

@@ -50,10 +50,12 @@ SENDERS = {
 """Callables that send their arguments to a URL, and the position of the URL."""
 
 ENVIRON = "os.environ"
+ENVIRONMENTS = {ENVIRON, "dotenv.dotenv_values()"}
 LOOK_UPS = {
     "os.getenv",
     "os.environ.get",
     "os.environ.pop",
+    "dotenv.dotenv_values().get",
     "google.colab.userdata.get",
     "kaggle_secrets.UserSecretsClient().get_secret",
 }

@@ -334,6 +334,14 @@ SHAPES = {
         ),
         [5],
     ),
+    "a file of variables": (
+        (
+            "from dotenv import dotenv_values\nfrom clarifai.client.user import User\n"
+            "config = dotenv_values('.env')\nprint(config.get('OTHER'), config['OTHER'])\n"
+            "User(config['CLARIFAI_USER_ID'], pat=config.get('CLARIFAI_PAT'))\n"
+        ),
+        [5],
+    ),
     "a default that nobody else takes": (
         (
             "from clarifai.client.user import User\n"
