@@ -137,7 +137,7 @@ def id_segments(text: str) -> list[tuple[str, int, int]]:
         (f"{match[1]}_id", match.start(2), match.end(2))
         for match in re.finditer(r"(?:^|/)(user|app)s/(\?{2,}|[^/?#]+)", text)
     ]
-    page = re.match(rf"https://{HOST}/([^/?#]+)/([^/?#]+)/\w+/", text)
+    page = re.match(rf"https://{HOST}/([^/?#]+)/([^/?#]+)(?:/\w+/|/?$)", text)
     if page:
         found += [("user_id", *page.span(1)), ("app_id", *page.span(2))]
     return found

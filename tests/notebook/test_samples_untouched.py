@@ -342,6 +342,14 @@ SHAPES = {
         ),
         [5],
     ),
+    "an app's page": (
+        (
+            "from clarifai.client.app import App\n"
+            "App(url='https://clarifai.com/YOUR_USER_ID/YOUR_APP_ID', pat=secret, base_url=here)\n"
+            "App(url='https://clarifai.com/alice/main', pat=secret, base_url=here)\n"
+        ),
+        [2],
+    ),
     "a default that nobody else takes": (
         (
             "from clarifai.client.user import User\n"
