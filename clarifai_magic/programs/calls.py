@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clarifai_magic.programs.flow import Flow
 
 _HTTPS = 443
+_SENT = {"headers", "auth", "params", "cookies"}
 _SETTING = ("__call__", "auth_flow")  # of requests' and of httpx's
 
 
@@ -104,25 +105,25 @@ class Calls:
         )
 
     def of_object(self, call: ast.Call) -> list[ast.expr]:
-        """The headers of the object that a call makes or belongs to, including those set later."""
+        """What the object that a call makes or belongs to sends, including what is set later."""
         made = self._owners(call)
         owners = [call, *made]
         found = [value for owner in made for _, value in self._flow.given(owner)[1]]
-        found += [value for owner in owners for value in self.set_later(owner, {"headers"})]
+        found += [value for owner in owners for value in self.set_later(owner, _SENT)]
         for container, update in self._flow.program.updates:
-            if self._is_headers_of(container, owners):
+            if self._is_sent_by(container, owners):
                 found += update.args
         found += [
             ast.copy_location(ast.Dict([key], [value]), value)
             for container, key, value in self._flow.program.item_stores
-            if self._is_headers_of(container, owners)
+            if self._is_sent_by(container, owners)
         ]
         return found
 
-    def _is_headers_of(self, node: ast.expr, owners: list[ast.Call]) -> bool:
+    def _is_sent_by(self, node: ast.expr, owners: list[ast.Call]) -> bool:
         return (
             isinstance(node, ast.Attribute)
-            and node.attr == "headers"
+            and node.attr in _SENT
             and not set(owners).isdisjoint(self._flow.leaves(node.value))
         )
 
@@ -162,17 +163,38 @@ class Calls:
             return {UNKNOWN}
         return {text if UNKNOWN not in text else UNKNOWN for text in texts(self._flow, hosts[0])}
 
+    def paths(self, made: ast.Call) -> list[ast.expr]:
+        """The URLs that a client is asked for, which may continue its base."""
+        found: list[ast.expr] = []
+        for call in self._flow.program.calls:
+            positions = {places.SENDERS.get(name) for name in self._flow.names(call.func)} - {None}
+            if positions and made in self._owners(call):
+                positional, named = self._flow.given(call)
+                found += [
+                    positional[each]
+                    for each in positions
+                    if each is not None and each < len(positional)
+                ]
+                found += [value for name, value in named if name == "url"]
+        return found
+
     def connections(self, call: ast.Call) -> list[ast.Call]:
         """The connections through which a call sends."""
         sends = self._flow.names(call.func) & places.CONNECTIONS
         return self._owners(call) if sends else []
 
-    def authorizers(self, values: Iterable[ast.expr]) -> list[ast.expr]:
+    def authorizers(self, call: ast.Call) -> list[ast.expr]:
         """The headers that the program's own objects put into requests that they are given to."""
         found: list[ast.expr] = []
-        for method in (each for value in values for each in self._flow.methods(value, _SETTING)):
-            takes = method.args.args
-            given = {self._flow.program.parameter(method, each.arg) for each in takes[1:2]}
+        owners = [call, *self._owners(call)]
+        values = [value for owner in owners for value in self.set_later(owner, {"auth"})]
+        values += [v for owner in owners for name, v in self.arguments(owner) if name == "auth"]
+        methods = [each for value in values for each in self._flow.methods(value, _SETTING)]
+        leaves = [leaf for value in values for leaf in self._flow.leaves(value)]
+        functions = [each for each in leaves if isinstance(each, ast.FunctionDef)]
+        takes = [(each, each.args.args[1:2]) for each in methods]
+        for function, request in [*takes, *((each, each.args.args[:1]) for each in functions)]:
+            given = {self._flow.program.parameter(function, each.arg) for each in request}
             for container, key, value in self._flow.program.item_stores:
                 headers = isinstance(container, ast.Attribute) and container.attr == "headers"
                 if headers and not given.isdisjoint(self._flow.behind(container.value)):  # type: ignore[attr-defined]

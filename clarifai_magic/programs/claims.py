@@ -94,10 +94,16 @@ class Claims:
     ----------
     consumed : set of Node
         Arguments that end at a sink.
+    keyed : set of Node
+        Those that end at a key's.
+    read : set of Node
+        Look-ups that find a key, among others, in the environment.
     """
 
     def __init__(self, flow: Flow, text: Callable[[Node], str | None]) -> None:
         self.consumed: set[Node] = set()
+        self.keyed: set[Node] = set()
+        self.read: set[Node] = set()
         self._flow = flow
         self._text = text
         self._claims: dict[Claim, None] = {}
@@ -130,7 +136,7 @@ class Claims:
         return edits
 
     def _stays(self, leaf: ast.expr, claims: list[Claim]) -> bool:
-        """Whether a literal stays unchanged because another use of it wants something else."""
+        """Whether a leaf stays unchanged because another use of it wants something else."""
         values = {(claim.start, claim.end): claim.value for claim in claims}
         if any(values[claim.start, claim.end] is not claim.value for claim in claims):
             return True
@@ -139,7 +145,9 @@ class Claims:
         # An ID is not a secret, but a real key must not stay anywhere.
         if real or {Value.KEY, Value.BASE, Value.NOTHING}.isdisjoint(values.values()):
             return False
-        return self._flow.strays(leaf, self.consumed)
+        # What a helper reads or asks for is another value at each of its calls.
+        taken = self.keyed if self._text(leaf) is None else self.keyed | self.consumed
+        return self._flow.strays(leaf, taken)
 
     def _edit(self, node: ast.expr, leaf: Node, claims: list[Claim]) -> Edit:
         what = ", ".join(dict.fromkeys(claim.what for claim in claims))
@@ -163,18 +171,23 @@ class Claims:
         A placeholder stays as written; a look-up or a real key becomes empty.
         """
         keys: set[Node] = {each.leaf for each in self._claims if each.value is Value.KEY}
-        keys |= {node for node, edit in edits.items() if Value.KEY in edit.parts}
+        keys |= {node for node, edit in edits.items() if Value.KEY in edit.parts} | self.read
+        replaced = edits.keys() | self.read
         found = False
         for value in values:
             for leaf in self._flow.leaves(value):
-                parts = [each.node for each in pieces(leaf)]
+                parts = [each.node for each in pieces(self._flow, leaf)]
                 for each in [value] if parts in ([], [leaf]) else parts:
                     behind = self._flow.behind(each)
+                    at = each
+                    # An attribute of what is passed on whole stands nowhere itself.
+                    if isinstance(leaf, ast.expr) and each not in self._flow.program.parents:
+                        at = leaf
                     found |= not keys.isdisjoint(behind)
-                    if not edits.keys().isdisjoint(behind) and not keys.isdisjoint(behind):
-                        was = edits[each].was if each in edits else ()
+                    if not replaced.isdisjoint(behind) and not keys.isdisjoint(behind):
+                        was = edits[at].was if at in edits else ()
                         if was and not any(map(is_real_key, was)):
-                            del edits[each]
+                            del edits[at]
                         else:
-                            edits[each] = Edit(each, (Value.NO_KEY,), "", each.lineno)
+                            edits[at] = Edit(at, (Value.NO_KEY,), "", at.lineno)
         return found

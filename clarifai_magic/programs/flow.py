@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from clarifai_magic.programs.origins import Origins, decorators
-from clarifai_magic.programs.reading import Node, read
+from clarifai_magic.programs.reading import Node, Place, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -43,6 +43,7 @@ class Flow(Origins):
             before, known = known, sum(map(len, lists))
             if before == known:
                 break
+        self._find_look_ups()
         self.remembered.clear()
         self._onward: dict[Node, list[Node]] = {}
         program = self.program
@@ -105,12 +106,18 @@ class Flow(Origins):
         match leaf:
             case ast.Subscript(value, ast.Slice()):
                 return [value]
-            case ast.Call(ast.Attribute(text), values) if not self.names(leaf.func):
-                begins = [type(each) for each in self.leaves(text)]
-                return [text, *values] if {*begins} <= _TEXTS else []
-            case ast.Call(function, values):
+            case ast.BinOp(left, _, right):
+                return [left, right]
+            case ast.JoinedStr(values):
+                return [each.value for each in values if isinstance(each, ast.FormattedValue)]
+            case ast.Call(function):
+                positional, named = self.given(leaf)
+                values = [*positional, *(value for _, value in named)]
                 owner = [function.value] if isinstance(function, ast.Attribute) else []
-                return [*owner, *values] if any(map(is_pythons, self.names(function))) else []
+                if names := self.names(function):
+                    return [*owner, *values] if any(map(is_pythons, names)) else []
+                begins = {type(each) for text in owner for each in self.leaves(text)}
+                return [*owner, *values] if begins and begins <= _TEXTS else []
         return []
 
     def is_own(self, call: ast.Call) -> bool:
@@ -142,16 +149,23 @@ class Flow(Origins):
                 if isinstance(called, ast.ClassDef):
                     self._construct(call, called)
                 elif isinstance(called, _FUNCTIONS):
-                    bound = isinstance(call.func, ast.Attribute) and _takes_self(
-                        called, self.program.parents
-                    )
-                    self._give(call, called, int(bound))
+                    self._give(call, called, self._skipped(call, called))
                     results = self._results.setdefault(call, [])
                     if self.program.returned(called) not in results:
                         results.append(self.program.returned(called))
         for place, call in self.program.decorated:
             # Assumes that an external decorator leaves a function's arguments alone.
             place.values = self._results.get(call) or place.values
+
+    def _find_look_ups(self) -> None:
+        """Find the calls of functions that look up in the environment what they are given."""
+        for call, returned in self._results.items():
+            read = [self.look_up(leaf) for place in returned for leaf in self.leaves(place)]
+            behind = {each for name in read if name for each in self.behind(name)}
+            for called in self.leaves(call.func) if behind else ():
+                for place, value in self._bound(call, called, self._skipped(call, called)):
+                    if place in behind:
+                        self.look_ups[call] = value
 
     def _hand_on(self, call: ast.Call) -> None:
         """Let arguments beside a passed function flow into it: ``map(f, xs)``, ``submit(f, x)``."""
@@ -179,15 +193,29 @@ class Flow(Origins):
         for name, value in [*zip(fields, positional, strict=False), *named]:
             self.program.attribute(owner, name).take(value)
 
+    def _skipped(self, call: ast.Call, function: Any) -> int:
+        """How many parameters of a function the call of a method fills by itself."""
+        method = isinstance(call.func, ast.Attribute)
+        return int(method and _takes_self(function, self.program.parents))
+
+    def _bound(self, call: ast.Call, function: Any, skipped: int) -> list[tuple[Place, ast.expr]]:
+        """The parameters that the arguments of a call fill."""
+        parameters, names = _parameters(function, skipped)
+        positional, named = self.given(call)
+        given = [*zip(parameters, positional, strict=False), *named]
+        return [
+            (self.program.parameter(function, name), value)
+            for name, value in given
+            if name in names
+        ]
+
     def _give(self, call: ast.Call, function: Any, skipped: int) -> None:
         """Let the arguments of a call flow into the parameters."""
+        for place, value in self._bound(call, function, skipped):
+            place.take(value)
         takes = function.args
-        parameters = [each.arg for each in (*takes.posonlyargs, *takes.args)][skipped:]
-        names = {*parameters, *(each.arg for each in takes.kwonlyargs)}
+        parameters, names = _parameters(function, skipped)
         positional, named = self.given(call)
-        for name, value in [*zip(parameters, positional, strict=False), *named]:
-            if name in names:
-                self.program.parameter(function, name).take(value)
         # One object per call, whatever each round finds out about it.
         rest, others = self._packed.setdefault((call, function), (ast.Tuple([]), ast.Dict([], [])))
         rest.elts = positional[len(parameters) :]
@@ -226,6 +254,13 @@ def is_pythons(name: str) -> bool:
     """Whether a full name is from Python's own modules or built in."""
     module = name.removesuffix("()").partition(".")[0]
     return module in sys.stdlib_module_names or hasattr(builtins, module)
+
+
+def _parameters(function: Any, skipped: int) -> tuple[list[str], set[str]]:
+    """The names of a function's parameters: by position, and all of them."""
+    takes = function.args
+    parameters = [each.arg for each in (*takes.posonlyargs, *takes.args)][skipped:]
+    return parameters, {*parameters, *(each.arg for each in takes.kwonlyargs)}
 
 
 def _takes_self(function: Any, parents: Mapping[ast.AST, ast.AST]) -> bool:

@@ -10,6 +10,7 @@ import ast
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from clarifai_magic.programs import places
 from clarifai_magic.programs.reading import Imported, Node, Outside, Place, Program
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ _COPYING = {"copy", "items"}
 _COPIES = {"dict", "list", "tuple", "copy.copy", "copy.deepcopy"}
 _FIELDS = {"dataclasses.field", "pydantic.Field"}
 _NEXT = {"next", "anext"}
-_PARSERS = {"argparse.ArgumentParser().parse_args"}
+_KNOWN = "argparse.ArgumentParser().parse_known_args"
+_PARSERS = {"argparse.ArgumentParser().parse_args", _KNOWN}
 _PARTIAL = {"functools.partial"}
+_VARIABLES = {"vars", "dataclasses.asdict"}
+"""Functions that return an object's attributes as a mapping."""
 _WRAPPERS = {"str", "pydantic.SecretStr", "pydantic.types.SecretStr"}
 
 
@@ -62,6 +66,8 @@ class Origins:
     ----------
     told : dict of Node to str
         The texts of look-ups, as far as they are known.
+    look_ups : dict of Node to ast.expr
+        What calls of the program's own functions look up in the environment.
     """
 
     def __init__(self, program: Program, outside: Callable[[str], str]) -> None:
@@ -70,6 +76,7 @@ class Origins:
         self.program = program
         self.told: dict[Node, str] = {}
         self._outside = outside
+        self.look_ups: dict[Node, ast.expr] = {}
         self._results: dict[ast.Call, list[Node]] = {}
         self._pairs_made: dict[tuple[str, ast.expr], ast.expr] = {}
 
@@ -133,22 +140,36 @@ class Origins:
     @followed
     def entries(self, node: Node) -> list[tuple[str, ast.expr]]:
         """The entries of a mapping, or of a sequence of pairs, that have strings as keys."""
-        found: list[tuple[str, ast.expr]] = []
         leaves = self.leaves(node)
-        for leaf in leaves:
-            if isinstance(leaf, ast.Dict):
-                for key, value in zip(leaf.keys, leaf.values, strict=True):
-                    found += self._pairs(key, value) if key else self.entries(value)
-            elif isinstance(leaf, (ast.Tuple, ast.List)):
-                elements = self._elements(leaf)
-                for pair in (each for element in elements for each in self.leaves(element)):
-                    if isinstance(pair, (ast.Tuple, ast.List)) and len(pair.elts) == 2:  # noqa: PLR2004
-                        found += self._pairs(*pair.elts)
-            elif isinstance(leaf, ast.BinOp) and isinstance(leaf.op, (ast.BitOr, ast.Add)):
-                found += [*self.entries(leaf.left), *self.entries(leaf.right)]
-            elif isinstance(leaf, ast.Call):
-                found += self._in_call(leaf)
+        found = [entry for leaf in leaves for entry in self._entries(leaf)]
         return [*found, *self._added(set(leaves))]
+
+    def _entries(self, leaf: Node) -> list[tuple[str, ast.expr]]:  # noqa: PLR0911 - by kind
+        match leaf:
+            case ast.Dict(keys, values):
+                pairs = zip(keys, values, strict=True)
+                return [e for k, v in pairs for e in (self._pairs(k, v) if k else self.entries(v))]
+            case ast.Tuple() | ast.List():
+                return self._of_pairs(self._elements(leaf))
+            case ast.DictComp(ast.Name(k), ast.Name(v), [ast.comprehension(target, of)]):
+                # One that only chooses entries of another mapping keeps key and value together.
+                if ast.unparse(target) == f"({k}, {v})":
+                    return self._of_pairs(self._inside(of))
+                return self._pairs(leaf.key, leaf.value)
+            case ast.DictComp(key, value):
+                return self._pairs(key, value)
+            case ast.BinOp(left, ast.BitOr() | ast.Add(), right):
+                return [*self.entries(left), *self.entries(right)]
+            case ast.Call():
+                return self._in_call(leaf)
+            case ast.Attribute(owner, "__dict__"):
+                return self._variables(owner)
+        return []
+
+    def _of_pairs(self, items: list[ast.expr]) -> list[tuple[str, ast.expr]]:
+        pairs = [leaf for each in items for leaf in self.leaves(each)]
+        two = [each.elts for each in pairs if isinstance(each, (ast.Tuple, ast.List))]
+        return [entry for each in two if len(each) == 2 for entry in self._pairs(*each)]  # noqa: PLR2004
 
     def _pairs(self, key: ast.expr, value: ast.expr) -> list[tuple[str, ast.expr]]:
         return [
@@ -160,10 +181,28 @@ class Origins:
     def _in_call(self, node: ast.Call) -> list[tuple[str, ast.expr]]:
         if isinstance(node.func, ast.Attribute) and node.func.attr in _COPYING:
             return self.entries(node.func.value)
+        if node.args and self.names(node.func) & _VARIABLES:
+            return self._variables(node.args[0])
         if self.names(node.func).isdisjoint(_COPIES):
             return []
         positional, named = self.given(node)
         return [*named, *(entry for each in positional for entry in self.entries(each))]
+
+    def _variables(self, node: ast.expr) -> list[tuple[str, ast.expr]]:
+        """The attributes of an object, as the entries of a mapping."""
+        leaves = self.leaves(node)
+        names = [
+            name
+            for base, name, _ in self.program.attribute_stores
+            if not set(leaves).isdisjoint(self.leaves(base))
+        ]
+        for leaf in leaves:
+            if isinstance(leaf, ast.Call):
+                names += [name for name, _ in self.given(leaf)[1]]
+                names += [_destination(each) for each in self._options(leaf)]
+        family = [each for owner in self._classes(node) for each in self._family(owner)]
+        names += [name for owner, name in self.program.attributes if owner in family]
+        return [(name, self.program.part(node, name)) for name in dict.fromkeys(names)]
 
     def _added(self, leaves: set[Node]) -> Iterator[tuple[str, ast.expr]]:
         """What the program adds to a mapping later."""
@@ -199,6 +238,15 @@ class Origins:
                     found += [self.program.returned(made) for made in properties] or [value]
         return found
 
+    def look_up(self, node: Node) -> ast.expr | None:
+        """The name that an expression looks up in the environment, if it does."""
+        match node:
+            case ast.Subscript(value, key, ast.Load()) if self.names(value) & places.ENVIRONMENTS:
+                return key
+            case ast.Call(function, [key, *_]) if self.names(function) & places.LOOK_UPS:
+                return key
+        return self.look_ups.get(node)
+
     def methods(self, node: Node, names: Collection[str]) -> list[Any]:
         """The methods of those names that the objects of the program's own classes have."""
         family = [each for owner in self._classes(node) for each in self._family(owner)]
@@ -208,15 +256,22 @@ class Origins:
 
     def _arguments(self, leaf: Node, name: str) -> list[Node]:
         """The defaults of what a command line is read for under a name."""
-        if not isinstance(leaf, ast.Call) or self.names(leaf.func).isdisjoint(_PARSERS):
-            return []
         return [
             each.value
-            for call in self.program.calls
-            if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
+            for call in self._options(leaf)
             if _destination(call) == name
             for each in call.keywords
             if each.arg == "default"
+        ]
+
+    def _options(self, leaf: Node) -> list[ast.Call]:
+        """What a command line is read for."""
+        if not isinstance(leaf, ast.Call) or self.names(leaf.func).isdisjoint(_PARSERS):
+            return []
+        return [
+            call
+            for call in self.program.calls
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
         ]
 
     def _classes(self, node: Node) -> list[ast.ClassDef]:
@@ -254,12 +309,14 @@ class Origins:
             return [*self._inside(container)]
         for leaf in self.leaves(container):
             items = self._elements(leaf)
-            if isinstance(key.value, int) and -len(items) <= key.value < len(items):
-                found.append(items[key.value])
+            if isinstance(key.value, int):
+                known = -len(items) <= key.value < len(items)
+                # A comprehension has more items than expressions for them.
+                found += [items[key.value]] if known else items
         return found
 
     @followed
-    def _elements(self, leaf: Node) -> list[ast.expr]:
+    def _elements(self, leaf: Node) -> list[ast.expr]:  # noqa: PLR0911 - one for each kind of leaf
         """The contents of a sequence."""
         match leaf:
             case ast.Tuple() | ast.List() | ast.Set():
@@ -269,6 +326,8 @@ class Origins:
                     if leaf in self.leaves(sequence)
                 ]
                 return [*self._spread(leaf.elts), *added]
+            case ast.BinOp(left, ast.Add() | ast.Mult(), right):
+                return [*self._inside(left), *self._inside(right)]
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
                 return [leaf.elt]
             case ast.Call(ast.Attribute(mapping, "values")):
@@ -277,7 +336,15 @@ class Origins:
                 return [self._pair(key, value) for key, value in self.entries(mapping)]
             case ast.Call(function, [given, *_]) if self.names(function) & _COPIES:
                 return self._inside(given)
+            case ast.Call(function) if _KNOWN in self.names(function):
+                return [leaf]  # which stands for what was known, and for the rest
         return []
+
+    def items(self, node: ast.expr) -> list[ast.expr]:
+        """The items of a sequence in their order; empty if that may be one of several."""
+        leaves = self.leaves(node)
+        whole = len(leaves) == 1 and isinstance(leaves[0], (ast.Tuple, ast.List))
+        return self._elements(leaves[0]) if whole else []
 
     def _spread(self, items: list[ast.expr]) -> list[ast.expr]:
         """The items of a sequence, including those unpacked into it."""
@@ -294,6 +361,8 @@ class Origins:
         )
 
     def _of_call(self, node: ast.Call) -> list[Node]:
+        if node in self.look_ups:
+            return []
         match node:
             case ast.Call(ast.Attribute(value, method)) if method in _PASSING:
                 return [value]
@@ -308,7 +377,10 @@ class Origins:
         if len(node.args) == 1 and names & _WRAPPERS:
             return [node.args[0]]
         if names & _FIELDS:
-            return [each.value for each in node.keywords if each.arg == "default"]
+            made = {each.arg: each.value for each in node.keywords}
+            factories = self.leaves(made["default_factory"]) if "default_factory" in made else []
+            results = [self.program.returned(each) for each in factories]
+            return [*results, made["default"]] if "default" in made else [*results]
         if node.args and names & _NEXT:
             return self._items(node.args[0], ast.Constant(None))
         return [node.args[0]] if self._is_partial(node) else []

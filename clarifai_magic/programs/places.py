@@ -24,7 +24,7 @@ ADDRESS_PARAMETERS = {*BASE_PARAMETERS, "url"}
 CONNECTIONS = {
     f"http.client.{kind}Connection().{method}"
     for kind in ("HTTP", "HTTPS")
-    for method in ("request", "putheader")
+    for method in ("request", "putrequest", "putheader", "endheaders", "send")
 }
 """Callables that send to their object's host, without a URL."""
 
@@ -49,10 +49,13 @@ SENDERS = {
 }
 """Callables that send their arguments to a URL, and the position of the URL."""
 
+ENVIRON = "os.environ"
+ENVIRONMENTS = {ENVIRON, "dotenv.dotenv_values()"}
 LOOK_UPS = {
     "os.getenv",
     "os.environ.get",
     "os.environ.pop",
+    "dotenv.dotenv_values().get",
     "google.colab.userdata.get",
     "kaggle_secrets.UserSecretsClient().get_secret",
 }
@@ -134,7 +137,7 @@ def id_segments(text: str) -> list[tuple[str, int, int]]:
         (f"{match[1]}_id", match.start(2), match.end(2))
         for match in re.finditer(r"(?:^|/)(user|app)s/(\?{2,}|[^/?#]+)", text)
     ]
-    page = re.match(rf"https://{HOST}/([^/?#]+)/([^/?#]+)/\w+/", text)
+    page = re.match(rf"https://{HOST}/([^/?#]+)/([^/?#]+)(?:/\w+/|/?$)", text)
     if page:
         found += [("user_id", *page.span(1)), ("app_id", *page.span(2))]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,6 +101,11 @@ class Program:
     def attribute(self, owner: ast.ClassDef, name: str) -> Place:
         """Where the values of an attribute of a class and its objects meet."""
         return self.attributes.setdefault((owner, name), Place())
+
+    def part(self, value: ast.expr, name: str) -> ast.expr:
+        """An attribute of a value."""
+        part = ast.copy_location(ast.Attribute(value, name, ast.Load()), value)
+        return self.items.setdefault((value, (name,)), part)
 
     def places(self) -> Iterator[Place]:
         """All places where values meet."""
@@ -288,7 +294,7 @@ class _Reader:
                 texts = [key.value if isinstance(key, ast.Constant) else None for key in keys]
                 return [*zip(patterns, (self._item(value, text) for text in texts), strict=True)]
             case ast.MatchClass(_, patterns, names, named):
-                attributes = [self._part(value, name) for name in names]
+                attributes = [self._program.part(value, name) for name in names]
                 return [*((each, value) for each in patterns), *zip(named, attributes, strict=True)]
         return []
 
@@ -346,6 +352,14 @@ class _Reader:
             added = ast.copy_location(ast.BinOp(before, node.op, node.value), node)
             self._program.parents.update({before: added, added: node, node.value: added})
             self._assign_name(node.target.id, (added,), env)
+        else:
+            self._expressions(ast.iter_child_nodes(node.target), env)
+            into: Any = copy(node.target)
+            into.ctx = ast.Load()
+            merge = ast.copy_location(
+                ast.Call(ast.Attribute(into, "update"), [node.value], []), node
+            )
+            self._program.updates.append((into, merge))
 
     def _assign(self, target: ast.expr, value: ast.expr, env: Env, *, joined: bool = False) -> None:
         if isinstance(target, ast.Name):
@@ -369,11 +383,6 @@ class _Reader:
         """One of the items of a value, or any of them if the key is unknown."""
         item = ast.Subscript(value, ast.Constant(key), ast.Load())  # type: ignore[arg-type]
         return self._program.items.setdefault((value, key), ast.copy_location(item, value))
-
-    def _part(self, value: ast.expr, name: str) -> ast.expr:
-        """An attribute of a value."""
-        part = ast.copy_location(ast.Attribute(value, name, ast.Load()), value)
-        return self._program.items.setdefault((value, (name,)), part)
 
     def _decorated(self, function: Any) -> Node:
         """A function, or the place for the result of its decorators."""
@@ -411,9 +420,7 @@ class _Reader:
             env = dict(env)
             for each in node.generators:
                 self._expression(each.iter, env)
-                for name in ast.walk(each.target):
-                    if isinstance(name, ast.Name):
-                        env[name.id] = (self._item(each.iter, None),)
+                self._bind(each.target, self._item(each.iter, None), env)
                 self._expressions(each.ifs, env)
             parts = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
             self._expressions(parts, env)
@@ -425,6 +432,16 @@ class _Reader:
         else:
             self._put_in(node)
             self._expressions(ast.iter_child_nodes(node), env)
+
+    def _bind(self, target: ast.expr, value: ast.expr, env: Env) -> None:
+        """Bind the names of a comprehension, which no other code sees."""
+        if isinstance(target, ast.Name):
+            env[target.id] = (value,)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for number, each in enumerate(target.elts):
+                self._bind(each, self._item(value, number), env)
+        elif isinstance(target, ast.Starred):
+            self._bind(target.value, value, env)
 
     def _put_in(self, node: ast.AST) -> None:
         """Note a call that adds something to a container."""
@@ -439,8 +456,8 @@ class _Reader:
             self._program.updates.append((node.func.value, node))
         elif node.func.attr in {"append", "add", "insert"} and node.args:
             self._program.additions.append((node.func.value, node.args[-1]))
-        elif node.func.attr == "add_header" and len(node.args) == 2:  # noqa: PLR2004
-            headers = self._part(node.func.value, "headers")
+        elif node.func.attr in {"add_header", "putheader"} and len(node.args) == 2:  # noqa: PLR2004
+            headers = self._program.part(node.func.value, "headers")
             self._program.item_stores.append((headers, node.args[0], node.args[1]))
         elif node.func.attr == "setdefault" and len(node.args) == 2:  # noqa: PLR2004
             key, value = node.args

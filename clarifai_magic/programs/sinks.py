@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from clarifai_magic.programs.reading import Node
 
+_IDS = {"user_id", "app_id"}
+
 
 class Found(NamedTuple):
     """The findings in a program.
@@ -100,6 +102,7 @@ class _Finder:
                 self._look_up(node)
         self._environment()
         self._modules()
+        self._messages()
         edits = {**self._wanted.claims.settled(), **self._wanted.headers, **self._wholes}
         foreign = {
             "" if host == UNKNOWN else host.replace(UNKNOWN, "…"): at.lineno
@@ -139,9 +142,7 @@ class _Finder:
         if not leads and hosts == self._calls.others(hosts):
             return
         later = self._calls.set_later(call, places.KEY_PARAMETERS)
-        authorizers = [value for name, value in given if name == "auth"]
-        authorizers += self._calls.set_later(call, {"auth"})
-        parts = [*self._calls.of_object(call), *values, *self._calls.authorizers(authorizers)]
+        parts = [*self._calls.of_object(call), *values, *self._calls.authorizers(call)]
         keys = [value for name, value in given if name in places.KEY_PARAMETERS] + later
         keys += [value for each in parts for _, value in self._wanted.authorizations(each)]
         based = not places.BASE_PARAMETERS.isdisjoint(name for name, _ in given)
@@ -152,6 +153,8 @@ class _Finder:
                 self._wanted.authorized(each)
             for each in values:
                 self._wanted.url(each)
+            for each in self._calls.paths(call):
+                self._wanted.path(each)
             for each in self._calls.connections(call):
                 for value in values:
                     self._wanted.path(value)
@@ -206,13 +209,13 @@ class _Finder:
             if all(map(self._flow.entries, unpacked)):
                 self._add(call, base, Value.BASE)
         for name, value in given:
-            if name in {"user_id", "app_id"}:
+            if name in _IDS:
                 # A method's may be the ID of what it creates or deletes.
                 if not any("()." in each for each in names) or _method(call) == "app":
                     self._wanted.id(value, Value(name), value, name)
             elif name not in places.KEY_PARAMETERS:
                 for key, entry in self._flow.entries(value) if name == "user_app_id" else ():
-                    if key in {"user_id", "app_id"}:
+                    if key in _IDS:
                         self._wanted.id(entry, Value(key), entry, key)
                 if not any(map(places.is_message, names)):
                     self._wanted.authorized(value)
@@ -249,9 +252,16 @@ class _Finder:
         stores = [
             (key, value)
             for container, index, value in self._flow.program.item_stores
-            if "os.environ" in self._flow.names(container)
+            if places.ENVIRON in self._flow.names(container)
             for key in texts(self._flow, index)
         ]
+        for container, update in self._flow.program.updates:
+            if places.ENVIRON in self._flow.names(container):
+                positional, named = self._flow.given(update)
+                stores += [
+                    *named,
+                    *(entry for each in positional for entry in self._flow.entries(each)),
+                ]
         openai = [value for key, value in stores if key in {"OPENAI_BASE_URL", "OPENAI_API_BASE"}]
         ours = any(self._calls.is_api(value) for value in openai)
         for key, value in stores:
@@ -287,9 +297,19 @@ class _Finder:
                     self._wanted.url(each)
             self._foreign += [(host, at, [at]) for host in elsewhere for _, at in keys]
 
+    def _messages(self) -> None:
+        """The IDs that the program sets on messages and clients of Clarifai's later."""
+        for base, name, value in self._flow.program.attribute_stores:
+            if name in _IDS and any(map(places.is_clarifais, self._flow.names(base))):
+                self._wanted.id(value, Value(name), value, name)
+
     def _look_up(self, node: ast.expr) -> None:
         """An environment variable, or a secret, that is Clarifai's."""
-        for name in self._wanted.looked_up(node) & places.VARIABLES:
+        names = self._wanted.looked_up(node)
+        if len(names) > 1:  # one name after another: it finds them in the sample's environment
+            self._wanted.claims.read.update({node} if names & places.KEY_VARIABLES else ())
+            return
+        for name in names & places.VARIABLES:
             value = _value_of(name)
             if self._ids.get(value, True):
                 self._wholes[node] = Edit(node, (value,), name, node.lineno)

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from clarifai_magic.programs.origins import followed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from clarifai_magic.programs.flow import Flow
     from clarifai_magic.programs.reading import Node
@@ -20,6 +20,7 @@ UNKNOWN = "\0"
 """Stands for an unknown part of a text."""
 
 _JOINERS = {"urllib.parse.urljoin", "requests.compat.urljoin"}
+_PERCENT, _BRACES = r"%(?:\((\w+)\))?[sr]", r"\{(\w*)\}"
 _MOST = 16  # texts that one expression may make: more are not distinguished
 
 
@@ -34,11 +35,14 @@ class Piece(NamedTuple):
         The literal text; None for an expression.
     start : int
         Where in the literal's text it begins.
+    at : ast.expr, optional
+        The expression that takes the literal, if it is written elsewhere.
     """
 
     node: ast.expr
     text: str | None = None
     start: int = 0
+    at: ast.expr | None = None
 
 
 def text_of(node: Node) -> str | None:
@@ -48,27 +52,24 @@ def text_of(node: Node) -> str | None:
     return None
 
 
-def pieces(node: Node) -> list[Piece]:  # noqa: PLR0911 - one for each way
+def pieces(flow: Flow, node: Node) -> list[Piece]:  # noqa: PLR0911 - one for each way
     """The pieces of a text, in order; a text that is not built is one piece."""
-    if not isinstance(node, ast.expr):
-        return []
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return [*pieces(node.left), *pieces(node.right)]
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
-        given = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
-        return _filled(node.left, r"%[sr]", given)
-    if isinstance(node, ast.JoinedStr):
-        return [piece for each in node.values for piece in pieces(each)]
-    if isinstance(node, ast.FormattedValue):
-        return [Piece(node.value)]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        pattern, method = node.func.value, node.func.attr
-        if text_of(pattern) is not None and method == "format":
-            named = {each.arg: each.value for each in node.keywords if each.arg}
-            return _filled(pattern, r"\{\w*\}", node.args, named)
-        if method == "join" and node.args and isinstance(node.args[0], (ast.List, ast.Tuple)):
-            return _joined(pattern, node.args[0].elts)
-    return [Piece(node, text_of(node))]
+    match node:
+        case ast.BinOp(left, ast.Add(), right):
+            return [*pieces(flow, left), *pieces(flow, right)]
+        case ast.BinOp(pattern, ast.Mod(), right):
+            return _filled(
+                flow, pattern, _PERCENT, flow.items(right) or [right], flow.entries(right)
+            )
+        case ast.JoinedStr(values):
+            return [piece for each in values for piece in pieces(flow, each)]
+        case ast.FormattedValue(value):
+            return [Piece(value)]
+        case ast.Call(ast.Attribute(pattern, "format")) if _literal(flow, pattern):
+            return _filled(flow, pattern, _BRACES, *flow.given(node))
+        case ast.Call(ast.Attribute(between, "join"), [parts]) if flow.items(parts):
+            return _joined(flow, between, flow.items(parts))
+    return [Piece(node, text_of(node))] if isinstance(node, ast.expr) else []
 
 
 @followed
@@ -80,7 +81,7 @@ def texts(flow: Flow, node: Node) -> list[str]:
             pairs = product(*(texts(flow, each) for each in joined))
             found.update(dict.fromkeys(_joined_texts(*pair) for pair in islice(pairs, _MOST)))
             continue
-        parts = pieces(leaf)
+        parts = pieces(flow, leaf)
         if not parts or parts == [Piece(leaf)]:  # type: ignore[arg-type]
             found[flow.told.get(leaf, UNKNOWN)] = None
             continue
@@ -101,35 +102,44 @@ def _joined_texts(base: str, url: str) -> str:
     return UNKNOWN if url.startswith(UNKNOWN) else urljoin(base, url)
 
 
+def _literal(flow: Flow, node: ast.expr) -> ast.expr | None:
+    """The literal that a text is; None if it may be several, or none."""
+    leaves = flow.leaves(node)
+    leaf = leaves[0] if len(leaves) == 1 else None
+    return leaf if isinstance(leaf, ast.expr) and text_of(leaf) is not None else None
+
+
 def _filled(
+    flow: Flow,
     pattern: ast.expr,
     gap: str,
     given: Sequence[ast.expr],
-    named: dict[str, ast.expr] | None = None,
+    named: Iterable[tuple[str, ast.expr]],
 ) -> list[Piece]:
     """The pieces of a pattern, with the values in its gaps."""
-    text = text_of(pattern)
-    if text is None:
+    literal = _literal(flow, pattern)
+    text = text_of(literal) if literal else None
+    if literal is None or text is None:
         return []
     found: list[Piece] = []
-    position, waiting = 0, list(given)
+    position, waiting, by_name = 0, list(given), dict(named)
     for match in re.finditer(gap, text):
-        found.append(Piece(pattern, text[position : match.start()], position))
-        name = match[0].strip("{}")
+        found.append(Piece(literal, text[position : match.start()], position, pattern))
+        name = match[1] or ""
         if name.isdigit() and int(name) < len(given):
             found.append(Piece(given[int(name)]))
-        elif named and name in named:
-            found.append(Piece(named[name]))
+        elif name in by_name:
+            found.append(Piece(by_name[name]))
         elif waiting:
             found.append(Piece(waiting.pop(0)))
         position = match.end()
-    found.append(Piece(pattern, text[position:], position))
+    found.append(Piece(literal, text[position:], position, pattern))
     return [each for each in found if each.text != ""]
 
 
-def _joined(between: ast.expr, given: Sequence[ast.expr]) -> list[Piece]:
+def _joined(flow: Flow, between: ast.expr, given: Sequence[ast.expr]) -> list[Piece]:
     found: list[Piece] = []
     for each in given:
         separator = [Piece(between, text_of(between))] if found else []
-        found += [*separator, *pieces(each)]
+        found += [*separator, *pieces(flow, each)]
     return found

@@ -80,13 +80,13 @@ class Wanted:
         for name, value in given:
             if name in places.KEY_PARAMETERS and not (name == "token" and "pat" in names):
                 self.key(value, value, str(name))
-                self.claims.consumed.add(value)
+                self.claims.keyed.add(value)
 
     def authorized(self, argument: ast.expr) -> None:
         """The key, in headers or metadata."""
         for _, value in self.authorizations(argument):
             self.header(value)
-            self.claims.consumed.add(argument)
+            self.claims.keyed.update((argument, value))
         for name, word in self.remembered(argument):
             edit = Edit(argument, (Value.ENTRY, word, Value.KEY), name, argument.lineno)
             self.headers[argument] = edit
@@ -157,13 +157,8 @@ class Wanted:
 
     def looked_up(self, node: Node) -> set[str]:
         """The names that an expression looks up in the environment."""
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            found = "os.environ" in self._flow.names(node.value)
-            return set(texts(self._flow, node.slice)) if found else set()
-        if isinstance(node, ast.Call) and node.args:
-            found = bool(self._flow.names(node.func) & places.LOOK_UPS)
-            return set(texts(self._flow, node.args[0])) if found else set()
-        return set()
+        name = self._flow.look_up(node)
+        return set(texts(self._flow, name)) if name else set()
 
     def id(self, expression: ast.expr, value: Value, via: ast.expr, what: str) -> None:
         """The ID of a user or app, in place of a placeholder."""
@@ -220,8 +215,8 @@ class Wanted:
     def _written(self, node: Node, via: ast.expr, depth: int = 0) -> list[_Written]:
         """The pieces of a text; those written elsewhere in the program come from there."""
         found: list[_Written] = []
-        for piece in pieces(node) or [Piece(via)]:
-            through = piece.node if node is not piece.node else via
+        for piece in pieces(self._flow, node) or [Piece(via)]:
+            through = (piece.at or piece.node) if node is not piece.node else via
             if piece.text is not None:
                 found.append(_Written(piece.text, piece.node, piece.start, through))
                 continue
@@ -229,7 +224,7 @@ class Wanted:
             text = self._text(leaves[0]) if len(leaves) == 1 else None
             if text is not None:
                 found.append(_Written(text, leaves[0], 0, through))
-            elif len(leaves) == 1 and depth < _DEEPEST and len(pieces(leaves[0])) > 1:
+            elif len(leaves) == 1 and depth < _DEEPEST and len(pieces(self._flow, leaves[0])) > 1:
                 found += self._written(leaves[0], through, depth + 1)
             else:
                 found.append(_Written(UNKNOWN, piece.node, 0, through))

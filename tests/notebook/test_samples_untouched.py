@@ -61,6 +61,8 @@ HONEST = {
     "print(call(metadata=(('authorization', 'Key of the door'),)))",
     "a package of that name": "import types\nclarifai = types.SimpleNamespace(say=lambda token: token)\n"
     "print(clarifai.say(token=''))",
+    "IDs of an object of its own": "class Person:\n    pass\np = Person()\np.user_id = p.app_id = 'YOUR_USER_ID'\n"
+    "print(p.user_id)",
     "the same text as a key's": "text = ''\nprint('Key ' + text)\nprint(f'Bearer {text}')",
     "keys in capitals": "KEY, PAT, TOKEN = 'KEY', 'PAT', 'TOKEN'\nprint({'pat': PAT}, KEY, TOKEN)",
     "a file with a URL": "import json\nwith open('config.json', 'w') as f:\n    json.dump({'api_key': '', "
@@ -191,6 +193,17 @@ SHAPES = {
         ),
         [2],
     ),
+    "paths behind a client's base": (
+        (
+            "import aiohttp, httpx\nPATH = '/users/YOUR_USER_ID/apps'\n"
+            "with httpx.Client(base_url='https://api.clarifai.com/v2', headers={'Authorization': 'Key YOUR_PAT'}) as c:\n"
+            "    c.get(PATH)\n    c.request('GET', url='/users/<user>/apps')\n"
+            "s = aiohttp.ClientSession('https://api.clarifai.com', headers={'Authorization': 'Key YOUR_PAT'})\n"
+            "s.get(f'/v2/users/{\"YOUR_USER_ID\"}/apps')\n"
+            "httpx.Client(base_url='https://elsewhere.example').get('/users/YOUR_USER_ID')\n"
+        ),
+        [2, 3, 5, 6, 7],
+    ),
     "the SDK of another": (
         (
             "from langchain_community.llms import Clarifai\n"
@@ -312,6 +325,30 @@ SHAPES = {
             "User('alice', pat=Config().pat)\n"
         ),
         [5],
+    ),
+    "a field's factory": (
+        (
+            "from dataclasses import dataclass, field\nfrom clarifai.client.user import User\n"
+            "@dataclass\nclass Config:\n    login: dict = field(default_factory=lambda: {'pat': 'YOUR_PAT'})\n"
+            "User('alice', **Config().login)\n"
+        ),
+        [5],
+    ),
+    "a file of variables": (
+        (
+            "from dotenv import dotenv_values\nfrom clarifai.client.user import User\n"
+            "config = dotenv_values('.env')\nprint(config.get('OTHER'), config['OTHER'])\n"
+            "User(config['CLARIFAI_USER_ID'], pat=config.get('CLARIFAI_PAT'))\n"
+        ),
+        [5],
+    ),
+    "an app's page": (
+        (
+            "from clarifai.client.app import App\n"
+            "App(url='https://clarifai.com/YOUR_USER_ID/YOUR_APP_ID', pat=secret, base_url=here)\n"
+            "App(url='https://clarifai.com/alice/main', pat=secret, base_url=here)\n"
+        ),
+        [2],
     ),
     "a default that nobody else takes": (
         (
