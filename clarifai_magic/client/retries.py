@@ -102,11 +102,16 @@ class MethodRetries:
             return first.response
         import tenacity
 
-        outcomes = iter([first])
+        outcomes, last = iter([first]), first
 
         def attempt() -> Any:
-            known = next(outcomes, None)
-            return known.result() if known else call(_left(deadline))
+            nonlocal last
+            if not next(outcomes, None):
+                try:
+                    last = Outcome(call(_left(deadline)))
+                except grpc.RpcError as error:
+                    last = last if self._ran_out(error) else Outcome(error=error)
+            return last.result()
 
         return tenacity.Retrying(**self._policy(deadline))(attempt)
 
@@ -118,11 +123,16 @@ class MethodRetries:
             return first.response
         import tenacity
 
-        outcomes = iter([first])
+        outcomes, last = iter([first]), first
 
         async def attempt() -> Any:
-            known = next(outcomes, None)
-            return known.result() if known else await call(_left(deadline))
+            nonlocal last
+            if not next(outcomes, None):
+                try:
+                    last = Outcome(await call(_left(deadline)))
+                except grpc.RpcError as error:
+                    last = last if self._ran_out(error) else Outcome(error=error)
+            return last.result()
 
         return await tenacity.AsyncRetrying(**self._policy(deadline))(attempt)
 
@@ -145,6 +155,13 @@ class MethodRetries:
             # When time runs out, the caller gets the last outcome.
             "retry_error_callback": lambda state: state.outcome.result(),
         }
+
+    def _ran_out(self, error: Any) -> bool:
+        """Whether an attempt had too little time left, so that the one before tells more.
+
+        Of a call that changes something it would not tell that this one may have.
+        """
+        return error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and is_safe(self._method)
 
     def _count(self, state: Any) -> None:
         self._retries.add()

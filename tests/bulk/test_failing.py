@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import itertools
 import socket
 import threading
 
@@ -220,6 +221,21 @@ def test_a_model_on_its_way_is_told_when_the_calls_own_time_is_over():
 
     with serving(cold) as (session, _):
         answers = session.map("PostModelOutputs", [prediction()], timeout=0.5)
+    assert answers.failures[0].status_code == codes.MODEL_DEPLOYING
+
+
+def test_it_is_told_too_if_the_time_is_over_in_the_middle_of_an_attempt():
+    attempts, over = itertools.count(), threading.Event()
+
+    def cold(_request, response, _context):
+        if next(attempts):
+            over.wait(30)
+        response.status.code = codes.MODEL_DEPLOYING
+        return response
+
+    with serving(cold) as (session, _):
+        answers = session.map("PostModelOutputs", [prediction()], timeout=2)
+        over.set()
     assert answers.failures[0].status_code == codes.MODEL_DEPLOYING
 
 
