@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
@@ -17,7 +18,7 @@ from clarifai_magic.api.statuses import named
 from clarifai_magic.concurrency import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 _log = logging.getLogger(__name__)
 
@@ -102,16 +103,12 @@ class MethodRetries:
             return first.response
         import tenacity
 
-        outcomes, last = iter([first]), first
+        outcomes: list[Outcome] = []
 
         def attempt() -> Any:
-            nonlocal last
-            if not next(outcomes, None):
-                try:
-                    last = Outcome(call(_left(deadline)))
-                except grpc.RpcError as error:
-                    last = last if self._ran_out(error) else Outcome(error=error)
-            return last.result()
+            with self._noting(outcomes):
+                outcomes.append(Outcome(call(_left(deadline))) if outcomes else first)
+            return outcomes[-1].result()
 
         return tenacity.Retrying(**self._policy(deadline))(attempt)
 
@@ -123,16 +120,12 @@ class MethodRetries:
             return first.response
         import tenacity
 
-        outcomes, last = iter([first]), first
+        outcomes: list[Outcome] = []
 
         async def attempt() -> Any:
-            nonlocal last
-            if not next(outcomes, None):
-                try:
-                    last = Outcome(await call(_left(deadline)))
-                except grpc.RpcError as error:
-                    last = last if self._ran_out(error) else Outcome(error=error)
-            return last.result()
+            with self._noting(outcomes):
+                outcomes.append(Outcome(await call(_left(deadline))) if outcomes else first)
+            return outcomes[-1].result()
 
         return await tenacity.AsyncRetrying(**self._policy(deadline))(attempt)
 
@@ -156,12 +149,18 @@ class MethodRetries:
             "retry_error_callback": lambda state: state.outcome.result(),
         }
 
-    def _ran_out(self, error: Any) -> bool:
-        """Whether an attempt had too little time left, so that the one before tells more.
+    @contextmanager
+    def _noting(self, outcomes: list[Outcome]) -> Iterator[None]:
+        """Note an error, unless the attempt had too little time left: the one before tells more.
 
         Of a call that changes something it would not tell that this one may have.
         """
-        return error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and is_safe(self._method)
+        try:
+            yield
+        except grpc.RpcError as error:
+            ran_out = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            if not (ran_out and is_safe(self._method)):
+                outcomes.append(Outcome(error=error))
 
     def _count(self, state: Any) -> None:
         self._retries.add()

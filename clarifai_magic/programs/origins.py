@@ -151,11 +151,13 @@ class Origins:
                 return [e for k, v in pairs for e in (self._pairs(k, v) if k else self.entries(v))]
             case ast.Tuple() | ast.List():
                 return self._of_pairs(self._elements(leaf))
-            case ast.DictComp(ast.Name(k), ast.Name(v), [ast.comprehension(target, of)]):
-                # One that only chooses entries of another mapping keeps key and value together.
-                if ast.unparse(target) == f"({k}, {v})":
-                    return self._of_pairs(self._inside(of))
-                return self._pairs(leaf.key, leaf.value)
+            # One that only chooses entries of another mapping keeps key and value together.
+            case ast.DictComp(
+                ast.Name(k),
+                ast.Name(v),
+                [ast.comprehension(ast.Tuple([ast.Name(first), ast.Name(second)]), of)],
+            ) if (k, v) == (first, second):
+                return self._of_pairs(self._inside(of))
             case ast.DictComp(key, value):
                 return self._pairs(key, value)
             case ast.BinOp(left, ast.BitOr() | ast.Add(), right):

@@ -50,12 +50,17 @@ def test_a_choice_is_still_open_on_a_page_loaded_again(open_notebook, sandbox):
     page.says("Signed in as alice · PAT from the form · app recipes")
 
 
-def test_either_of_two_tabs_signs_in_and_both_say_so(open_notebook, sandbox):
+def in_two_tabs(open_notebook):
     first = open_notebook(SHOW, front_end=LAB)
     first.run()
     first.form.wait_for()
     first.saved()
     second = open_notebook(file=first.file, front_end=LAB)
+    return first, second
+
+
+def test_either_of_two_tabs_signs_in_and_both_say_so(open_notebook, sandbox):
+    first, second = in_two_tabs(open_notebook)
     second.sign_in(sandbox.keys.other_pat)
     second.says("Signed in as bob")
     first.says("Signed in as bob")
@@ -63,11 +68,7 @@ def test_either_of_two_tabs_signs_in_and_both_say_so(open_notebook, sandbox):
 
 
 def test_what_one_tab_looks_for_leaves_the_others_choice_alone(open_notebook, sandbox):
-    first = open_notebook(SHOW, front_end=LAB)
-    first.run()
-    first.form.wait_for()
-    first.saved()
-    second = open_notebook(file=first.file, front_end=LAB)
+    first, second = in_two_tabs(open_notebook)
     second.sign_in(sandbox.keys.pat)
     first.field("Owner").select_option("acme")
     first.form.locator("option", has_text="press").wait_for(state="attached")

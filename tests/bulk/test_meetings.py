@@ -126,6 +126,17 @@ def test_cancelled_twice_it_tells_what_may_have_been_added():
         slow.go_on.set()
 
 
+async def cancelled_once(asked, and_then, answers):
+    """Which items are told as perhaps done, of a map that is cancelled once it has asked."""
+    task = asyncio.create_task(answers)
+    await asyncio.to_thread(asked.wait, 20)
+    await and_then()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return unsure(answers)
+
+
 def test_a_call_that_breaks_in_the_moment_of_an_interrupt_is_told_as_perhaps_done():
     """The connection is gone already, and nobody has learnt yet that the call is."""
     slow = Slow(added)
@@ -135,19 +146,13 @@ def test_a_call_that_breaks_in_the_moment_of_an_interrupt_is_told_as_perhaps_don
         with connect(credentials, verified=False) as through:
             channel = internals(through).connection
 
-            async def interrupted():
-                answers = through.amap("PostInputs", texts(3), batch=1, in_flight=1, progress=False)
-                task = asyncio.create_task(answers)
-                await asyncio.to_thread(slow.asked.wait, 20)
+            async def broken():
                 relay.stop()
                 while channel.aio_channel.get_state() is grpc.ChannelConnectivity.READY:
                     threading.Event().wait(0.001)  # and the loop stands still
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-                return unsure(answers)
 
-            assert asyncio.run(interrupted()) == {0}
+            answers = through.amap("PostInputs", texts(3), batch=1, in_flight=1, progress=False)
+            assert asyncio.run(cancelled_once(slow.asked, broken, answers)) == {0}
         slow.go_on.set()
 
 
@@ -169,17 +174,11 @@ def test_a_call_that_waits_for_its_next_attempt_is_not_told_as_perhaps_done():
 
     with serving(busy) as (session, server):
 
-        async def interrupted():
-            answers = session.amap("PostInputs", texts(2), batch=1, in_flight=2, progress=False)
-            task = asyncio.create_task(answers)
-            await asyncio.to_thread(slow.asked.wait, 20)
+        async def settled():
             await session.aio_stub.MyScopes(service_pb2.MyScopesRequest())
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            return unsure(answers)
 
-        assert asyncio.run(interrupted()) == {0}
+        answers = session.amap("PostInputs", texts(2), batch=1, in_flight=2, progress=False)
+        assert asyncio.run(cancelled_once(slow.asked, settled, answers)) == {0}
         slow.go_on.set()
 
 
