@@ -35,6 +35,8 @@ _THROTTLED_PATIENCE = 120.0
 _COLD_PATIENCE = 600.0
 """Seconds for a call without its own time-out."""
 
+_LEAST = 0.001  # seconds for an attempt
+
 
 class Retries:
     """Retries a session's calls while that may help.
@@ -110,7 +112,7 @@ class MethodRetries:
                 try:
                     last = Outcome(call(_left(deadline)))
                 except grpc.RpcError as error:
-                    last = last if self._ran_out(error) else Outcome(error=error)
+                    last = last if self._ran_out(error, deadline) else Outcome(error=error)
             return last.result()
 
         return tenacity.Retrying(**self._policy(deadline))(attempt)
@@ -131,7 +133,7 @@ class MethodRetries:
                 try:
                     last = Outcome(await call(_left(deadline)))
                 except grpc.RpcError as error:
-                    last = last if self._ran_out(error) else Outcome(error=error)
+                    last = last if self._ran_out(error, deadline) else Outcome(error=error)
             return last.result()
 
         return await tenacity.AsyncRetrying(**self._policy(deadline))(attempt)
@@ -156,12 +158,14 @@ class MethodRetries:
             "retry_error_callback": lambda state: state.outcome.result(),
         }
 
-    def _ran_out(self, error: Any) -> bool:
+    def _ran_out(self, error: Any, deadline: float | None) -> bool:
         """Whether an attempt had too little time left, so that the one before tells more.
 
         Of a call that changes something it would not tell that this one may have.
         """
-        return error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and is_safe(self._method)
+        is_over = deadline is not None and deadline - time.monotonic() <= _LEAST
+        late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        return is_over and late and is_safe(self._method)
 
     def _count(self, state: Any) -> None:
         self._retries.add()
@@ -202,4 +206,4 @@ def _patience(outcome: Any) -> float:
 
 def _left(deadline: float | None) -> float | None:
     """The seconds that an attempt may last."""
-    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
+    return None if deadline is None else max(deadline - time.monotonic(), _LEAST)
