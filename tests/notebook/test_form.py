@@ -278,6 +278,15 @@ def test_forms_that_come_and_go_share_one_place_where_a_kernel_reads_messages(pa
     assert page.text("print(get_ipython().kernel.session.unpack is read)") == "True\n"
 
 
+def test_a_kernel_with_a_form_reads_messages_of_any_shape(page):
+    shown(page)
+    comm = {"comm_id": page.form()}
+    shapes = [{"comm_id": []}, comm, {**comm, "data": None}, {**comm, "data": {"content": []}}]
+    for shape in shapes:
+        read = f"get_ipython().kernel.session.unpack({json.dumps(shape).encode()})"
+        assert page.text(f"print({read} == {shape})") == "True\n"
+
+
 def test_a_pat_signs_in_and_owner_and_app_are_offered(page, sandbox):
     output = shown(page)
     page.sign_in(sandbox.keys.pat)

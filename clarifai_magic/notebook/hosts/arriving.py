@@ -41,8 +41,10 @@ class Unpacked(Arrival):
     def __call__(self, data: Any, /) -> Any:
         """Read a part."""
         message = self.original(data)
-        if isinstance(message, dict) and message.get("comm_id") in self.comm_ids:
-            _hide_key(message.get("data", {}).get("content"))
+        match message:
+            case {"comm_id": str(comm_id), "data": {"content": content}}:
+                if comm_id in self.comm_ids:
+                    _hide_key(content)
         return message
 
 
