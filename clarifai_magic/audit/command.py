@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clarifai_magic.audit.auditing import Scope, audit
-from clarifai_magic.audit.findings import Finding, Problem
+from clarifai_magic.audit.findings import Finding, Problem, without
 from clarifai_magic.audit.reports import accepted, as_json, as_sarif, in_words
 from clarifai_magic.errors import SourceError
 
@@ -76,19 +77,22 @@ def run(arguments: Namespace, say: Callable[[str], object]) -> int:
         )
     known = accepted(arguments.baseline) if arguments.baseline else set()
     paths = tuple(path.expanduser() for path in arguments.paths) or (Path(),)
-    findings: list[Finding] = []
-    problems: list[Problem] = []
-    for each in audit(Scope(paths, arguments.all, arguments.git)):
-        if isinstance(each, Problem):
-            problems.append(each)
-        elif each.fingerprint not in known:
-            findings.append(each)
+    found = [*audit(Scope(paths, arguments.all, arguments.git))]
+    keys = {str.__str__(each.key) for each in found if isinstance(each, Finding)}
+    problems = [each for each in found if isinstance(each, Problem)]
+    findings = [
+        each for each in found if isinstance(each, Finding) and each.fingerprint not in known
+    ]
     if arguments.verify and findings:
         from clarifai_magic.audit.verifying import verified
 
         findings = list(verified(findings))
     unfixed = [*_fixed(arguments, findings)] if fixing else []
-    say(_report(arguments, findings, problems, unfixed))
+    named = partial(without, keys)
+    reported = _report(
+        arguments, [*map(named, findings)], [*map(named, problems)], [*map(named, unfixed)]
+    )
+    say(reported)
     return UNREAD if problems or unfixed else FOUND if findings else NOTHING
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clarifai_magic.api.text import printable
 from clarifai_magic.credentials.secret import MASK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from clarifai_magic.credentials.secret import Secret
 
 CERTAIN = "certain"
@@ -68,11 +70,6 @@ class Finding:
         return hashlib.sha256(str.lower(self.key).encode()).hexdigest()[:16]
 
     @property
-    def name(self) -> str:
-        """The file's name, without the key if that is in it too."""
-        return re.sub(re.escape(str.__str__(self.key)), MASK, self.file, flags=re.IGNORECASE)
-
-    @property
     def is_program(self) -> bool:
         """Whether it is in code, which is changed only with `--fix-sources`."""
         return self.kind in {SOURCE, CODE}
@@ -89,19 +86,20 @@ class Finding:
 
     def known(self) -> dict[str, Any]:
         """Everything safe to show about it."""
-        told = {"file": self.name, "commit": self.commit, "cell": self.cell, "line": self.line}
+        told = {"file": self.file, "commit": self.commit, "cell": self.cell, "line": self.line}
         said = {"kind": self.kind, "reason": self.reason, "sure": self.sure}
         whole = {**told, **said, "fingerprint": self.fingerprint, "verified": self.verified}
         return {name: value for name, value in whole.items() if value}
 
     def __str__(self) -> str:
-        file = printable(self.name)
+        file = printable(self.file)
         at = f"{file} in {self.commit[:12]}" if self.commit else file
         verified = f"; {self.verified}" if self.verified else ""
         return f"{at}: {self.place}: {self.reason} ({self.sure}, {self.fingerprint}{verified})"
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True)
+class Problem:
     """A file that could not be read, or not as its type.
 
     Parameters
@@ -114,3 +112,14 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{printable(self.file)}: {self.reason}"
+
+
+E = TypeVar("E", Finding, Problem)
+
+
+def without(keys: Iterable[str], each: E) -> E:
+    """The same, but no key is in the file's name."""
+    name = each.file
+    for key in keys:
+        name = re.sub(re.escape(key), MASK, name, flags=re.IGNORECASE)
+    return replace(each, file=name)

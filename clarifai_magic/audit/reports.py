@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -38,7 +39,7 @@ def as_json(findings: Sequence[Finding], problems: Sequence[Problem]) -> str:
     """The same for programs, and for a baseline."""
     found = [finding.known() for finding in findings]
     return json.dumps(
-        {"findings": found, "problems": [each._asdict() for each in problems]}, indent=1
+        {"findings": found, "problems": [asdict(each) for each in problems]}, indent=1
     )
 
 
@@ -66,7 +67,7 @@ def as_sarif(findings: Sequence[Finding], problems: Sequence[Problem]) -> str:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    artifact = {"uri": quote(os.fsencode(Path(finding.name).as_posix()))}
+    artifact = {"uri": quote(os.fsencode(Path(finding.file).as_posix()))}
     # A notebook's line number counts within a place, not within the file.
     region = {} if finding.cell else {"region": {"startLine": finding.line}}
     result: dict[str, Any] = {

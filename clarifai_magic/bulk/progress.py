@@ -42,11 +42,11 @@ class _Stderr:
         self._stream: Any = sys.stderr or io.StringIO()
 
     def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # a closed or full stream
+        with suppress(Exception):  # a closed or full stream, or one of a program's own
             self._stream.write(text)
 
     def flush(self) -> None:
-        with suppress(OSError, ValueError):
+        with suppress(Exception):
             self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:

@@ -116,6 +116,14 @@ class _CutOffError(asyncio.CancelledError):
     """A cancelled call that may have been carried out."""
 
 
+class _UnsentError(grpc.aio.AioRpcError):  # type: ignore[misc]
+    """A call whose time was over before there was a connection."""
+
+    def __init__(self) -> None:
+        none = grpc.aio.Metadata()
+        super().__init__(grpc.StatusCode.DEADLINE_EXCEEDED, none, none, "no connection")
+
+
 class Sending:
     """Makes the calls for batches, until there are no more, or continuing is useless.
 
@@ -345,27 +353,34 @@ class Sending:
         return response
 
     async def _connected(self, timeout: float | None) -> float | None:
-        """Wait for a connection; returns what is left of the time, in which the call may fail."""
+        """Wait for a connection; returns what is left of the time.
+
+        Raises
+        ------
+        _UnsentError
+            If there is none in that time.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         async with self._looking:  # one looks for all
             # gRPC's own wait for a change would outlive the loop if it is cancelled.
             while self._channel.get_state(try_to_connect=True) in _APART:
                 if until is not None and time.monotonic() > until:
-                    break
+                    raise _UnsentError
                 await asyncio.sleep(_GLANCE)
         return None if until is None else max(0.0, until - time.monotonic())
 
     async def _failed(self, batch: Batch, error: Any) -> _FailedError:
         """The items' error for a gRPC error."""
         code = error.code()
+        is_uncertain = code in _UNCERTAIN and not isinstance(error, _UnsentError)
         # In a thread, because finding the reason takes time.
         try:
             told = await asyncio.to_thread(error_from_rpc, error, self._session.deployment)
         except asyncio.CancelledError:
-            if not self._safe and code in _UNCERTAIN:
+            if not self._safe and is_uncertain:
                 self._deliver(batch, self._uncertain(_ended()))
             raise
-        if code in _UNCERTAIN:
+        if is_uncertain:
             self._uncertain(told)
         too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED
         divides = too_large or (code in _PERHAPS_AN_ITEM and self._divides())

@@ -36,6 +36,8 @@ _THROTTLED_PATIENCE = 120.0
 _COLD_PATIENCE = 600.0
 """Seconds for a call without its own time-out."""
 
+_LEAST = 0.001  # seconds for an attempt
+
 
 class Retries:
     """Retries a session's calls while that may help.
@@ -106,7 +108,7 @@ class MethodRetries:
         outcomes: list[Outcome] = []
 
         def attempt() -> Any:
-            with self._noting(outcomes):
+            with self._noting(outcomes, deadline):
                 outcomes.append(Outcome(call(_left(deadline))) if outcomes else first)
             return outcomes[-1].result()
 
@@ -123,7 +125,7 @@ class MethodRetries:
         outcomes: list[Outcome] = []
 
         async def attempt() -> Any:
-            with self._noting(outcomes):
+            with self._noting(outcomes, deadline):
                 outcomes.append(Outcome(await call(_left(deadline))) if outcomes else first)
             return outcomes[-1].result()
 
@@ -150,7 +152,7 @@ class MethodRetries:
         }
 
     @contextmanager
-    def _noting(self, outcomes: list[Outcome]) -> Iterator[None]:
+    def _noting(self, outcomes: list[Outcome], deadline: float | None) -> Iterator[None]:
         """Note an error, unless the attempt had too little time left: the one before tells more.
 
         Of a call that changes something it would not tell that this one may have.
@@ -158,7 +160,8 @@ class MethodRetries:
         try:
             yield
         except grpc.RpcError as error:
-            ran_out = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            is_over = deadline is not None and deadline - time.monotonic() <= _LEAST
+            ran_out = is_over and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             if not (ran_out and is_safe(self._method)):
                 outcomes.append(Outcome(error=error))
 
@@ -201,4 +204,4 @@ def _patience(outcome: Any) -> float:
 
 def _left(deadline: float | None) -> float | None:
     """The seconds that an attempt may last."""
-    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
+    return None if deadline is None else max(deadline - time.monotonic(), _LEAST)

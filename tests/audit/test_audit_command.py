@@ -150,6 +150,19 @@ def test_no_report_tells_a_key_that_is_in_the_file_s_name_too(tmp_path, form, ke
     assert CANARY not in file.read_text()
 
 
+@pytest.mark.parametrize("form", [[], ["--json"], ["--sarif"]])
+@pytest.mark.parametrize("text", ["", f"PAT={CANARY[::-1]}"])
+def test_no_report_tells_a_key_of_one_file_by_the_name_of_another(tmp_path, form, text):
+    (tmp_path / f"{CANARY.upper()}.ipynb").write_text(text)  # which is no notebook
+    file = tmp_path / "a.txt"
+    file.write_text(f"PAT={CANARY}")
+    code, said = audited(*form, tmp_path)
+    assert code == 2
+    assert CANARY not in said.lower()
+    (tmp_path / "accepted").write_text(audited("--json", file)[1])
+    assert CANARY not in audited("--baseline", tmp_path / "accepted", *form, tmp_path)[1].lower()
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

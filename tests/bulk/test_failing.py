@@ -409,6 +409,16 @@ def test_what_changes_something_is_not_sent_into_the_void(monkeypatch):
         assert len(server.requests) == 8
 
 
+def test_what_changes_something_and_had_no_connection_in_its_time_was_not_done():
+    credentials = Credentials("0" * 32, user_id="alice", base=f"http://127.0.0.1:{closed_port()}")
+    with connect(credentials, verified=False) as session:
+        items = list(map(text_input, range(3)))
+        answers = session.map("PostInputs", items, batch=1, timeout=0.1, progress=False)
+    assert answers.left == [0, 1, 2]
+    assert all(isinstance(each, UnreachableError) for each in answers.failures.values())
+    assert not any(each.maybe_done for each in answers.failures.values())
+
+
 def test_a_server_that_dies_ends_the_map_with_what_is_done(monkeypatch):
     monkeypatch.setattr(breaker, "OUTAGE_PATIENCE", 2.0)
     dead = threading.Event()

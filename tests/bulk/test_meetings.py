@@ -472,7 +472,19 @@ def another_bar_is_drawn():
     return not thread.is_alive()
 
 
-@pytest.mark.parametrize("stream", [Closing(), None], ids=["closed", "none"])
+class Own:
+    """A program's own, which cannot be flushed, and fails in its own way."""
+
+    def __init__(self):
+        self.taken = 0
+
+    def write(self, _text):
+        self.taken += 1
+        if self.taken > 2:
+            raise RuntimeError
+
+
+@pytest.mark.parametrize("stream", [Closing(), None, Own()], ids=["closed", "none", "own"])
 def test_what_shows_no_progress_any_more_costs_no_answers(served, monkeypatch, stream):
     session, _ = served
     monkeypatch.setattr("sys.stderr", stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -29,8 +30,8 @@ INPUTS = service_pb2.PostInputsRequest(inputs=[text_input(1)])
 class Server(service_pb2_grpc.V2Servicer):
     """Does what is asked, and then fails to say so, as often as it is told."""
 
-    def __init__(self, failures: int, code: grpc.StatusCode | int) -> None:
-        self.failures, self.code = failures, code
+    def __init__(self, failures: int, codes: tuple[grpc.StatusCode | int, ...]) -> None:
+        self.failures, self.codes = failures, itertools.cycle(codes)
         self.done = 0
         for name in ("ListModels", "PostInputs", "GenerateModelOutputs"):
             setattr(self, name, self.answer)
@@ -45,16 +46,17 @@ class Server(service_pb2_grpc.V2Servicer):
         response.status.code = OK
         if self.failures:
             self.failures -= 1
-            if isinstance(self.code, grpc.StatusCode):
-                context.abort(self.code, "gone for a moment")
-            response.status.code = self.code
+            code = next(self.codes)
+            if isinstance(code, grpc.StatusCode):
+                context.abort(code, "gone for a moment")
+            response.status.code = code
         return response
 
 
 @contextlib.contextmanager
-def serving(failures, code=grpc.StatusCode.UNAVAILABLE, *, retries=True):
-    """A session with a server that fails that often, and the server."""
-    servicer = Server(failures, code)
+def serving(failures, *codes, retries=True):
+    """A session with a server that fails that often, in these ways in turn, and the server."""
+    servicer = Server(failures, codes or (grpc.StatusCode.UNAVAILABLE,))
     server = grpc.server(ThreadPoolExecutor(4))
     service_pb2_grpc.add_V2Servicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -121,6 +123,16 @@ def test_an_outage_that_lasts_is_told_when_the_calls_own_time_is_over(call):
     with serving(10**6) as (session, server), pytest.raises(grpc.RpcError, match="gone"):
         call(session, "ListModels", MODELS, timeout=1)
     assert server.done > 1
+
+
+@CALLS
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_a_deadline_that_is_not_the_calls_own_is_told_and_not_waited_out(call, timeout):
+    late = grpc.StatusCode.DEADLINE_EXCEEDED
+    with serving(2, THROTTLED, late) as (session, server), pytest.raises(grpc.RpcError) as raised:
+        call(session, "ListModels", MODELS, timeout=timeout)
+    assert raised.value.code() is late
+    assert server.done == 2
 
 
 @CALLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.server
 import json
@@ -216,38 +217,74 @@ def settled(page: FrontEnd, output: dict) -> str:
     return output["text/plain"]
 
 
-@pytest.mark.parametrize("key", ["the PAT", "a key that no server knows"])
-def test_a_debug_log_of_messages_has_no_key(page, sandbox, tmp_path, key):
-    typed = sandbox.keys.pat if key == "the PAT" else CANARY
-    log = tmp_path / "debug.log"
+@contextlib.contextmanager
+def logging_all(page, log):
+    """Everything that the kernel logs goes to a file meanwhile."""
     page.run(
         "import logging; root = logging.getLogger(); handler = logging.FileHandler("
         f"{str(log)!r}); root.addHandler(handler); root.setLevel(logging.DEBUG)\n"
         "kernel_log = get_ipython().kernel.log; kernel_log.setLevel(logging.DEBUG)\n"
         "kernel_log.addHandler(handler)"
     )
-    output = shown(page, "%clarifai_auth --app-id main")
-    page.sign_in(typed, app_id="main")
-    if key == "the PAT":
-        assert settled(page, output) == SIGNED_IN
-    else:
-        page.hears("error")
+    yield
     page.run(
         "root.setLevel(logging.WARNING); root.removeHandler(handler)\n"
         "kernel_log.setLevel(logging.WARNING); kernel_log.removeHandler(handler); handler.close()"
     )
+
+
+@pytest.mark.parametrize("key", ["the PAT", "a key that no server knows"])
+def test_a_debug_log_of_messages_has_no_key(page, sandbox, tmp_path, key):
+    typed = sandbox.keys.pat if key == "the PAT" else CANARY
+    log = tmp_path / "debug.log"
+    with logging_all(page, log):
+        output = shown(page, "%clarifai_auth --app-id main")
+        page.sign_in(typed, app_id="main")
+        if key == "the PAT":
+            assert settled(page, output) == SIGNED_IN
+        else:
+            page.hears("error")
     logged = log.read_text()
     assert "sign-in" in logged
     assert recovered(logged, typed) <= MOST
 
 
-def test_a_kernel_reads_messages_as_before_once_forms_have_come_and_gone(page):
+@pytest.mark.parametrize("drawn", [True, False])
+def test_nor_has_it_a_key_that_was_typed_before_the_page_knew_of_the_forms_end(
+    page, tmp_path, drawn
+):
+    page.draws = drawn
+    log = tmp_path / "debug.log"
+    with logging_all(page, log):
+        output = shown(page)
+        form = page.form()
+        page.start("%clarifai_auth logout")
+        if not drawn:
+            page.send("ready", form)
+        page.sign_in(CANARY, form)
+        assert settled(page, output) == CLOSED
+    logged = log.read_text()
+    assert "sign-in" in logged
+    assert recovered(logged, CANARY) <= MOST
+
+
+def test_forms_that_come_and_go_share_one_place_where_a_kernel_reads_messages(page):
+    shown(page)
     page.run("read = get_ipython().kernel.session.unpack")
     for _ in range(3):
         shown(page)
-    assert page.text("print(get_ipython().kernel.session.unpack is read)") == "False\n"
     page.run("%clarifai_auth logout")
+    shown(page)
     assert page.text("print(get_ipython().kernel.session.unpack is read)") == "True\n"
+
+
+def test_a_kernel_with_a_form_reads_messages_of_any_shape(page):
+    shown(page)
+    comm = {"comm_id": page.form()}
+    shapes = [{"comm_id": []}, comm, {**comm, "data": None}, {**comm, "data": {"content": []}}]
+    for shape in shapes:
+        read = f"get_ipython().kernel.session.unpack({json.dumps(shape).encode()})"
+        assert page.text(f"print({read} == {shape})") == "True\n"
 
 
 def test_a_pat_signs_in_and_owner_and_app_are_offered(page, sandbox):

@@ -163,7 +163,7 @@ class LoginForm:
         self._view.on_msg(self._receive)
         self._host = hosts.current()
         self._asker = self._host.sender()
-        self.on_close(self._host.hide_key_arriving(self._view.model_id))
+        self._host.hide_key_arriving(self._view.model_id)
         if self._host.viewer is not None:
             self._host.viewer.when_gone(self._end)
 

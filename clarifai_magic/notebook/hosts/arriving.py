@@ -14,11 +14,11 @@ from clarifai_magic.credentials.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_changing = Lock()  # a form ends in its own thread
+_changing = Lock()
 
 
 class Arrival(ABC):
-    """Stands in place of the method by which messages arrive, while forms wait for keys.
+    """Stands in place of the method by which messages arrive, from the first form on.
 
     Parameters
     ----------
@@ -41,8 +41,10 @@ class Unpacked(Arrival):
     def __call__(self, data: Any, /) -> Any:
         """Read a part."""
         message = self.original(data)
-        if isinstance(message, dict) and message.get("comm_id") in self.comm_ids:
-            _hide_key(message.get("data", {}).get("content"))
+        match message:
+            case {"comm_id": str(comm_id), "data": {"content": content}}:
+                if comm_id in self.comm_ids:
+                    _hide_key(content)
         return message
 
 
@@ -56,10 +58,10 @@ class Handled(Arrival):
         return self.original(command)
 
 
-def secret_on_arrival(
-    owner: Any, method: str, arrival: type[Arrival], comm_id: str
-) -> Callable[[], None]:
+def secret_on_arrival(owner: Any, method: str, arrival: type[Arrival], comm_id: str) -> None:
     """Turn the key in each message to a comm into a `Secret` as soon as it arrives.
+
+    Also after the form's end: a page can have sent one before it knew of that.
 
     Parameters
     ----------
@@ -71,11 +73,6 @@ def secret_on_arrival(
         What to put in its place, unless it is there for another form.
     comm_id : str
         The form's comm.
-
-    Returns
-    -------
-    callable
-        Undoes it. If other code has wrapped the method since, it stays in that chain.
     """
     with _changing:
         present = getattr(owner, method)
@@ -83,14 +80,6 @@ def secret_on_arrival(
             present = arrival(present)
             setattr(owner, method, present)
         present.comm_ids.add(comm_id)
-
-    def undo() -> None:
-        with _changing:
-            present.comm_ids.discard(comm_id)
-            if not present.comm_ids and getattr(owner, method) is present:
-                setattr(owner, method, present.original)
-
-    return undo
 
 
 def _hide_key(content: Any) -> None:

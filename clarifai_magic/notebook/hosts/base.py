@@ -104,15 +104,8 @@ class Host:
         """Which page sent the request that is at work: an ID of its own; empty if not told."""
         return ""
 
-    def hide_key_arriving(self, comm_id: str) -> Callable[[], None]:  # noqa: ARG002 - for others
-        """Turn the key in a form's messages into a `Secret` before anything can log them.
-
-        Returns
-        -------
-        callable
-            Undoes it.
-        """
-        return lambda: None
+    def hide_key_arriving(self, comm_id: str) -> None:
+        """Turn the key in a form's messages into a `Secret` before anything can log them."""
 
     def on_silence(self, act: Callable[[], object]) -> Silence | None:  # noqa: ARG002 - for others
         """Have `act` called if nobody has stopped it while the host could hear its pages.

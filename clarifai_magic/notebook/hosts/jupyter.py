@@ -49,11 +49,11 @@ class Kernel(IPythonHost):
         """The ID by which a page's requests to a kernel are told from others'."""
         return str(self.kernel.get_parent().get("header", {}).get("session", ""))
 
-    def hide_key_arriving(self, comm_id: str) -> Callable[[], None]:
+    def hide_key_arriving(self, comm_id: str) -> None:
         """Where the kernel reads its messages."""
         from clarifai_magic.notebook.hosts.arriving import Unpacked, secret_on_arrival
 
-        return secret_on_arrival(self.kernel.session, "unpack", Unpacked, comm_id)
+        secret_on_arrival(self.kernel.session, "unpack", Unpacked, comm_id)
 
 
 class Page(Kernel):

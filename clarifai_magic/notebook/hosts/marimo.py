@@ -43,11 +43,11 @@ class Notebook(Script):
         """The same for another thread, which is this notebook's and this viewer's then."""
         return marimo.carried(super().carried(function))
 
-    def hide_key_arriving(self, comm_id: str) -> Callable[[], None]:
+    def hide_key_arriving(self, comm_id: str) -> None:
         """Where the kernel takes a command: it logs each, at DEBUG."""
         from clarifai_magic.notebook.hosts.arriving import Handled, secret_on_arrival
 
-        return secret_on_arrival(marimo.kernel(), "handle_message", Handled, comm_id)
+        secret_on_arrival(marimo.kernel(), "handle_message", Handled, comm_id)
 
 
 def in_marimo(_shell: Any) -> Host | None:
