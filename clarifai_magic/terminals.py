@@ -16,16 +16,16 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clarifai_magic.importing import when_imported
+
 try:
     import fcntl
     import termios
-
-    from ptyprocess import PtyProcess
-except ImportError:  # on Windows, which has no fork; or without ptyprocess
-    PtyProcess = None
+except ImportError:  # on Windows, which has no fork either
+    fcntl = termios = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def no_fork_while(holder: object) -> None:
@@ -36,20 +36,20 @@ def no_fork_while(holder: object) -> None:
     holder : object
         One of gRPC's channels or servers: closed or not, it keeps gRPC in use.
     """
-    if PtyProcess is not None:
+    if fcntl is not None:
         _replacement.hold()
         weakref.finalize(holder, _replacement.release).atexit = False
 
 
 class _Replacement:
-    """Replaces `PtyProcess.spawn` while it has holders."""
+    """Replaces `PtyProcess.spawn` while it has holders, once something has imported it."""
 
     def __init__(self) -> None:
         # Reentrant, because the garbage collector may free a holder anywhere.
         self._lock = threading.RLock()
         self._holders = 0
-        self._original: Any = None
-        self._present: Any = None
+        self._stop: Callable[[], object] | None = None
+        self._restore: Callable[[], object] | None = None
         # A child must not start with a lock that another thread of the parent holds.
         os.register_at_fork(
             before=self._lock.acquire,
@@ -60,16 +60,35 @@ class _Replacement:
     def hold(self) -> None:
         with self._lock:
             self._holders += 1
-            if self._holders == 1:
-                self._original = PtyProcess.__dict__["spawn"]
-                self._present = PtyProcess.spawn = classmethod(self._instead_of(self._original))
+            is_first = self._holders == 1
+        if is_first:
+            # Without the lock: this waits for a thread that imports it, which takes the lock.
+            stop = when_imported("ptyprocess.ptyprocess", self._replace)
+            with self._lock:
+                self._stop = stop
 
     def release(self) -> None:
-        """Count; after the last, restore the original, unless other code has wrapped this."""
+        """Count; after the last, restore the original."""
         with self._lock:
             self._holders -= 1
-            if not self._holders and PtyProcess.__dict__["spawn"] is self._present:
-                PtyProcess.spawn = self._original
+            if not self._holders:
+                for undo in filter(None, (self._stop, self._restore)):
+                    undo()
+                self._stop = self._restore = None
+
+    def _replace(self, ptyprocess: Any) -> None:
+        kind = ptyprocess.PtyProcess
+        with self._lock:
+            if not self._holders or self._restore:
+                return
+            original = kind.__dict__["spawn"]
+            present = kind.spawn = classmethod(self._instead_of(original))
+
+            def restore() -> None:
+                if kind.__dict__["spawn"] is present:  # other code has not wrapped it
+                    kind.spawn = original
+
+            self._restore = restore
 
     def _instead_of(self, original: Any) -> Any:
         def spawn(  # noqa: PLR0913 - ptyprocess's own signature
@@ -125,5 +144,5 @@ def _inheritable() -> Iterator[int]:
             pass  # closed since, like the listing's own
 
 
-if PtyProcess is not None:
+if fcntl is not None:
     _replacement = _Replacement()

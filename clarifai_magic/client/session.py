@@ -6,7 +6,6 @@ import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clarifai_grpc.channel import clarifai_channel
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
 from clarifai_grpc.grpc.api.status import status_code_pb2, status_pb2
 from google.protobuf.struct_pb2 import Struct
@@ -23,6 +22,7 @@ from clarifai_magic.client.stub import make_stub
 from clarifai_magic.concurrency import once
 from clarifai_magic.credentials.parsing import refuse_key_as
 from clarifai_magic.credentials.secret import Unpicklable
+from clarifai_magic.importing import when_imported
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -78,10 +78,6 @@ class BaseSession(Unpicklable):
     @property
     def channel(self) -> AuthorizedChannel:
         """For ``V2Stub(channel)``; its calls are authorised."""
-        # V2Stub reads this global to deserialise responses, and needs it set.
-        if clarifai_channel.wrap_response_deserializer is None:
-            reader = clarifai_channel._response_deserializer_for_grpc  # noqa: SLF001
-            clarifai_channel.wrap_response_deserializer = reader
         return self._channel
 
     @once
@@ -191,6 +187,17 @@ class BaseSession(Unpicklable):
 
     def __repr__(self) -> str:
         return f"<Session: {summary(self)}>"
+
+
+def _set_reader(clarifai_channel: Any) -> None:
+    """Set how V2Stub deserialises responses, as clarifai-grpc's own channels do."""
+    if clarifai_channel.wrap_response_deserializer is None:
+        reader = clarifai_channel._response_deserializer_for_grpc  # noqa: SLF001
+        clarifai_channel.wrap_response_deserializer = reader
+
+
+# V2Stub imports it when it is made; signing in is faster without.
+when_imported("clarifai_grpc.channel.clarifai_channel", _set_reader)
 
 
 def open_session(kind: type[S], opening: Opening) -> S:
