@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from clarifai_magic import marimo, viewers
-from clarifai_magic.bulk.workers import HANDED_OVER, Picklable, expires_alone
 from clarifai_magic.client.internals import internals
 from clarifai_magic.client.session import BaseSession
 from clarifai_magic.client.signing_in import DEFAULT_TIMEOUT, sign_in
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from clarifai_magic.client.internals import Internals
     from clarifai_magic.credentials.bundle import Credentials
     from clarifai_magic.credentials.sources import Found
+    from clarifai_magic.worker_session import WorkerSession
 
 
 class Session(BaseSession):
@@ -132,6 +132,9 @@ class Session(BaseSession):
         CallError, ScopeError, RefusedError, UnreachableError
             If no such key can be made, and why.
         """
+        from clarifai_magic.bulk.workers import HANDED_OVER, expires_alone
+        from clarifai_magic.worker_session import WorkerSession
+
         parts = internals(self)
         parts.require_open()
         if scopes is not None:
@@ -311,10 +314,6 @@ def _broker(parts: Internals) -> Broker:
     # Not of the session, which would then live as long as the server.
     credentials = parts.found.credentials
     return Broker(parts.deployment, parts.token, lambda: credentials.key)
-
-
-class WorkerSession(Picklable, Session):
-    """A session that can be pickled, and that each process opens once, however often it arrives."""
 
 
 def connect(

@@ -12,7 +12,6 @@ from clarifai_grpc.grpc.api import resources_pb2, service_pb2
 from clarifai_grpc.grpc.api.status import status_code_pb2
 from google.protobuf.message import DecodeError
 
-from clarifai_magic.api.grpc_errors import error_from_rpc, is_connection_failure
 from clarifai_magic.api.scopes import SERVICE, response_class
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ class Questions:
                 return self.insisted(method, request, error)
             return self.insisted(method, request, answer) if _busy(answer) else answer
         except grpc.RpcError as error:
+            from clarifai_magic.api.grpc_errors import error_from_rpc
+
             raise error_from_rpc(error, self.deployment) from None
 
     def insisted(self, method: str, request: Any, outcome: Any) -> Any:
@@ -122,6 +123,8 @@ class Questions:
 
     def outage(self, error: BaseException) -> bool:
         """Whether the server itself said UNAVAILABLE, as opposed to a failed connection."""
+        from clarifai_magic.api.grpc_errors import is_connection_failure
+
         return (
             isinstance(error, grpc.RpcError)
             and error.code() is grpc.StatusCode.UNAVAILABLE

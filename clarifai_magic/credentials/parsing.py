@@ -69,6 +69,8 @@ def clean_key(text: object) -> Secret:
             f"This has {len(text):,} characters; a key has 32.",
             f"Copy only the PAT or API key, from {SECRETS_PAGE}.",
         )
+    if re.fullmatch(_KEY_SHAPE, text, re.IGNORECASE):  # as most are
+        return Secret(text)
     key = _unwrapped(text)
     _refuse_unusable(key)
     return Secret(key)

@@ -9,7 +9,6 @@ from IPython.core.error import TryNext, UsageError
 
 from clarifai_magic.credentials import saving
 from clarifai_magic.notebook.exposure import refuse_key
-from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
 from clarifai_magic.notebook.words import parsed, split
 
 if TYPE_CHECKING:
@@ -115,6 +114,8 @@ def offered(event: Any, parser: ArgumentParser, notebook: Notebook) -> list[str]
 
         return [*methods()]
     if event.command.endswith("clarifai_snippet"):
+        from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
+
         return [*METHODS] if last == "--method" else [*LANGUAGES, "--method"]
     if last == "--from":
         from clarifai_magic.credentials.sources import ALL

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+_KEY = 32  # characters, the least
 # Not compiled here: the magics load faster without.
 _IN_PIECES = r"(?<![0-9a-z])[0-9a-f](?:[^0-9a-z]*[0-9a-f]){31,}(?![0-9a-z])|[0-9a-f]{32}"
 """32 or more hexadecimal digits, with anything but letters and digits between them; in one piece
@@ -124,7 +125,7 @@ def refuse_own_key(shell: InteractiveShell, key: str, *typed: str) -> None:
 
 def has_key(text: str) -> bool:
     """Whether a text contains a key, whole or in pieces."""
-    return re.search(_IN_PIECES, text, re.IGNORECASE) is not None
+    return len(text) >= _KEY and re.search(_IN_PIECES, text, re.IGNORECASE) is not None
 
 
 def _whole_keys(url: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-_PROC = Path("/proc")
+_PROC = "/proc"
 
 
 def forked() -> set[int]:
@@ -25,8 +25,8 @@ def _of_multiprocessing() -> set[int]:
 
 def _listed(parent: str, command: bytes) -> set[int]:
     found = set()
-    for task in (_PROC / parent).glob("task/*/children"):
-        for child in _read(task).decode().split():
+    for task in _tasks(parent):
+        for child in _read(f"{parent}/task/{task}/children").decode().split():
             if _command(child) == command:
                 found.add(int(child))
             found |= _listed(child, command)
@@ -34,11 +34,18 @@ def _listed(parent: str, command: bytes) -> set[int]:
 
 
 def _command(process: str) -> bytes:
-    return _read(_PROC / process / "cmdline")
+    return _read(f"{process}/cmdline")
 
 
-def _read(path: Path) -> bytes:
+def _tasks(process: str) -> list[str]:
     try:
-        return path.read_bytes()
+        return [each.name for each in Path(_PROC, process, "task").iterdir()]
+    except OSError:
+        return []
+
+
+def _read(name: str) -> bytes:
+    try:
+        return Path(_PROC, name).read_bytes()
     except OSError:
         return b""  # it has ended, or belongs to another user

@@ -12,7 +12,6 @@ from clarifai_magic.credentials import saving
 from clarifai_magic.notebook import words
 from clarifai_magic.notebook.actions import ACTIONS
 from clarifai_magic.notebook.sessions import DEFAULT
-from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,9 +22,17 @@ USAGE = {
     "[--from SOURCE[:NAME]] [--user-id ID] [--app-id ID] …; %clarifai_auth help shows more.",
     "clarifai_sample": "%%clarifai_sample [--show]",
     "clarifai_scopes": "%clarifai_scopes [METHOD …]",
-    "clarifai_snippet": f"%clarifai_snippet {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]",
 }
 _LONGEST = 86_400  # seconds in --timeout
+
+
+def usage(name: str) -> str:
+    """The form of a magic's line, by the magic's name."""
+    if name in USAGE:
+        return USAGE[name]
+    from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
+
+    return f"%{name} {'|'.join(LANGUAGES)} [--method {'|'.join(METHODS)}]"
 
 
 def parser_of(magic: Callable[..., Any]) -> MagicArgumentParser:
@@ -46,7 +53,7 @@ def parse(magic: Callable[..., Any], line: str) -> Namespace:
         arguments: Namespace = parser_of(magic).parse_intermixed_args(words.split(line))
     except (UsageError, ValueError):
         # Both repeat the input, which may be half a key.
-        raise UsageError(f"The arguments are not valid. {USAGE[magic.__name__]}") from None
+        raise UsageError(f"The arguments are not valid. {usage(magic.__name__)}") from None
     return arguments
 
 
@@ -145,6 +152,8 @@ def _add_to_scopes(add: Callable[..., Any]) -> None:
 
 
 def _add_to_snippet(add: Callable[..., Any]) -> None:
+    from clarifai_magic.notebook.snippets.languages import LANGUAGES, METHODS
+
     add("language", choices=LANGUAGES, help="of the program, or the client it uses")
     add("--method", choices=METHODS, default=next(iter(METHODS)), help="what it calls")
 

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from clarifai_magic.api import SECRETS_PAGE
 from clarifai_magic.client.internals import internals, summary
-from clarifai_magic.credentials import saving
-from clarifai_magic.environment import lend
 from clarifai_magic.errors import ClarifaiMagicError
-from clarifai_magic.notebook import environment, hosts
+from clarifai_magic.notebook import hosts
 from clarifai_magic.notebook.exposure import refuse_own_key
 from clarifai_magic.redaction import history
 
@@ -170,7 +168,19 @@ class Login:
 
     def _follow(self, session: Session) -> list[str]:
         """Carry out the line's other options; return the lines about them."""
-        parts = internals(session)
+        options, parts = self._options, internals(session)
+        lines: list[str] = []
+        if options.export_env or options.export_openai:
+            lines += self._export(session)
+        if options.save:
+            lines.append(_saved(session, options.save))
+            parts.kept.append(lines[-1])
+        return lines
+
+    def _export(self, session: Session) -> list[str]:
+        from clarifai_magic.environment import lend
+        from clarifai_magic.notebook import environment
+
         exported: dict[str, str] = {}
         lines: list[str] = []
         if self._options.export_env:
@@ -179,10 +189,7 @@ class Login:
                 lines += _SDK_IMPORTED
         if self._options.export_openai:
             exported |= environment.openai_variables(session)
-        parts.on_close(lend(exported))
-        if self._options.save:
-            lines.append(_saved(session, self._options.save))
-            parts.kept.append(lines[-1])
+        internals(session).on_close(lend(exported))
         return lines
 
 
@@ -194,6 +201,8 @@ def _session_class() -> type[Session]:
 
 def _saved(session: Session, place: str) -> str:
     """Where a session's saved key is."""
+    from clarifai_magic.credentials import saving
+
     who, parts = session.identity, internals(session)
     credentials = parts.found.credentials.replaced(user_id=who.user_id, app_id=who.app_id)
     return saving.save(

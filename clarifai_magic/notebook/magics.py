@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from IPython.core.error import UsageError
@@ -248,9 +247,9 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
     def _take_no_cell(self, line: str, cell: str) -> None:
         """This is a line magic: use one percent sign."""
         from clarifai_magic.notebook.exposure import refuse_cell
-        from clarifai_magic.notebook.grammar import USAGE
+        from clarifai_magic.notebook.grammar import usage as form_of
 
-        usage = f"This is a line magic, without a cell: {USAGE['clarifai_auth']}"
+        usage = f"This is a line magic, without a cell: {form_of('clarifai_auth')}"
         refuse_cell(self.shell, line, cell, usage)
 
     @no_var_expand
@@ -281,7 +280,8 @@ def _is_at(base: str, deployment: Deployment) -> bool:
 
 def _with_body(lines: list[str]) -> list[str]:
     """A cell as IPython passes it to a cell magic; IPython itself would refuse an empty one."""
-    alone = len(lines) == 1 and re.match(r"%%clarifai_\w+\s+\S", lines[0])
+    words = lines[0].split() if len(lines) == 1 else []
+    alone = len(words) > 1 and lines[0].startswith("%%clarifai_")
     return [*lines, "\n"] if alone else lines
 
 

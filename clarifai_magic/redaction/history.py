@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from clarifai_magic.redaction.holding import Search
 
-_OUTPUT_NAMES = re.compile(r"_{1,3}|_\d+")
-_INPUT_NAMES = re.compile(r"_i+|_i\d+")
+# Not compiled here: signing in is faster without.
+_OUTPUT_NAMES = r"_{1,3}|_\d+"
+_INPUT_NAMES = r"_i+|_i\d+"
 _COMPLETE_ENTRY = 4  # of linecache: one of another length has no lines yet
 _PATIENCE = 1.0  # seconds for a lock that another thread holds
 _INPUT_TRAITS = ("_i", "_ii", "_iii", "_i00")
@@ -112,7 +114,7 @@ class _Cell:
             ]
         for name in _INPUT_TRAITS:
             setattr(manager, name, self._cleaned_if_this(getattr(manager, name)))
-        for name in filter(_INPUT_NAMES.fullmatch, list(names)):
+        for name in filter(partial(re.fullmatch, _INPUT_NAMES), list(names)):
             names[name] = self._cleaned_if_this(names[name])
         if self._stored is not None:
             for inputs in (manager.input_hist_parsed, manager.input_hist_raw):
@@ -310,7 +312,7 @@ def forget_outputs(shell: InteractiveShell, search: Search) -> None:
         del outputs[number]
     # IPython stores them a second time, to distinguish its own names from the user's.
     for names in (shell.user_ns, shell.user_ns_hidden):
-        for name in filter(_OUTPUT_NAMES.fullmatch, list(names)):
+        for name in filter(partial(re.fullmatch, _OUTPUT_NAMES), list(names)):
             if search.finds(names[name]):
                 names[name] = ""
     for name in ("_", "__", "___"):

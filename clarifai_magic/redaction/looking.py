@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import threading
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,14 +13,11 @@ if TYPE_CHECKING:
 _WORTHWHILE = 1 << 15  # bytes; to search so many one by one takes as long as to prepare hyperscan
 
 
-def has_hyperscan() -> bool:
-    """Whether it is installed; it has wheels only for Linux and macOS."""
-    return find_spec("hyperscan") is not None
-
-
 def means() -> str:
     """What the search uses, for people."""
-    return "hyperscan" if has_hyperscan() else "Python alone; clarifai-magic[guard] is faster"
+    if importlib.util.find_spec("hyperscan") is not None:
+        return "hyperscan"
+    return "Python alone; clarifai-magic[guard] is faster"  # it has no wheel for Windows
 
 
 class Look:
@@ -37,7 +34,7 @@ class Look:
 
     def __init__(self, texts: Collection[bytes]) -> None:
         self._texts = list(texts)
-        self._before: float = _WORTHWHILE if has_hyperscan() and self._texts else math.inf
+        self._before: float = _WORTHWHILE if self._texts else math.inf
         self._scan: Any = None
         self._free = threading.Lock()  # because only one thread at a time can use the database
 
@@ -52,7 +49,7 @@ class Look:
             if self._scan is None:
                 self._scan = _scanner(self._texts)
             self._scan(data, _note, 0, found)
-        except ImportError:  # it is there, and cannot be loaded
+        except ImportError:
             self._before = math.inf
             return self._one_by_one(data)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import sys
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
@@ -104,7 +105,7 @@ def counted_spelling(key: str, fold: Folding) -> Spelling:
 def base64_spellings(key: str) -> list[Spelling]:
     """A key in base64."""
     least = shown(key) * 8 // 6
-    narrow, wide = _base64(key.encode()), _base64(key.encode("utf-16-le"))
+    narrow, wide = _base64(key.encode()), _base64(codecs.utf_16_le_encode(key)[0])
     return [
         *(Spelling(EVERY_LETTER(each), least, _LINE) for each in narrow),
         *(Spelling(EVERY_LETTER(each), 2 * least, 2 * _LINE) for each in wide),

@@ -52,7 +52,7 @@ def masker_of(request, monkeypatch):
         pytest.importorskip("hyperscan")
         monkeypatch.setattr(looking, "_WORTHWHILE", 0)  # from the first byte on
     else:
-        monkeypatch.setattr(looking, "has_hyperscan", bool)
+        monkeypatch.setitem(sys.modules, "hyperscan", None)
     return lambda *keys: Masker(keys)
 
 

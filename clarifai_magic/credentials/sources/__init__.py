@@ -10,6 +10,7 @@ import logging
 import sys
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from clarifai_magic import viewers
@@ -26,11 +27,6 @@ from clarifai_magic.credentials.sources.base import (
     SourceContext,
     bundle,
 )
-from clarifai_magic.credentials.sources.cli_config import from_config
-from clarifai_magic.credentials.sources.hosted import from_colab, from_kaggle
-from clarifai_magic.credentials.sources.keyring import from_keyring
-from clarifai_magic.credentials.sources.patience import answered_within
-from clarifai_magic.credentials.sources.sandbox import from_sandbox
 from clarifai_magic.environment import own
 from clarifai_magic.errors import KeyFormatError, NoCredentialsError, SourceError
 
@@ -90,6 +86,8 @@ def from_prompt(_name: str, around: SourceContext) -> Credentials:
         raise KeyNotHere("nobody can answer a prompt here")
     import getpass
 
+    from clarifai_magic.credentials.sources.patience import answered_within
+
     where = find_deployment(around.base, around.root_certificates or None).words
     try:
         # Looked up late: ipykernel replaces the function.
@@ -104,12 +102,22 @@ def from_prompt(_name: str, around: SourceContext) -> Credentials:
     return around.credentials(key, Provenance("prompt"))
 
 
+def _of(module: str, function: str) -> Source:
+    """A source in a module of its own, which is imported when the source is asked."""
+
+    def find(name: str, around: SourceContext) -> Credentials:
+        source: Source = getattr(import_module(f"{__name__}.{module}"), function)
+        return source(name, around)
+
+    return find
+
+
 SILENT: dict[str, tuple[str, Source]] = {
     "env": ("the environment", from_environment),
-    "colab": ("Colab's secrets", from_colab),
-    "kaggle": ("Kaggle's secrets", from_kaggle),
-    "config": ("the CLI's config", from_config),
-    "keyring": ("the keyring", from_keyring),
+    "colab": ("Colab's secrets", _of("hosted", "from_colab")),
+    "kaggle": ("Kaggle's secrets", _of("hosted", "from_kaggle")),
+    "config": ("the CLI's config", _of("cli_config", "from_config")),
+    "keyring": ("the keyring", _of("keyring", "from_keyring")),
 }
 """The sources tried in this order, with their names in words."""
 
@@ -121,7 +129,7 @@ ASKING: dict[str, tuple[str, Source]] = {
 
 NAMED_ONLY: dict[str, tuple[str, Source]] = {
     "var": ("a notebook variable", from_variable),
-    "sandbox": ("the sandbox", from_sandbox),
+    "sandbox": ("the sandbox", _of("sandbox", "from_sandbox")),
 }
 """The sources used only when named."""
 

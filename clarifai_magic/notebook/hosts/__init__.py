@@ -2,17 +2,17 @@
 
 Everything that differs between JupyterLab, a terminal, a dashboard or nobody at all is asked of the
 `Host` that `current` gives. A host is recognised by what it sets: the shell's class, the request
-that the kernel works on, variables in the kernel's environment, a runtime that runs.
+that the kernel works on, variables in the kernel's environment, a runtime that runs. Only the
+module of the one that may be there is imported.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import Any
 
+from clarifai_magic import marimo, viewers
 from clarifai_magic.notebook.hosts.base import Asks, Host
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 __all__ = ["Asks", "Host", "current"]
 
@@ -34,25 +34,23 @@ def current(shell: Any = None) -> Host:
         from IPython import get_ipython
 
         shell = get_ipython()
-    return next(host for told in _told() if (host := told(shell)) is not None)
+    if marimo.runtime() is not None:
+        from clarifai_magic.notebook.hosts.marimo import in_marimo
 
+        return in_marimo()
+    if viewers.served():
+        from clarifai_magic.notebook.hosts.dashboards import on_a_dashboard
 
-def _told() -> Iterator[Callable[[Any], Host | None]]:
-    """What tells hosts, the most particular first; each is imported when it is its turn.
+        return on_a_dashboard()
+    if getattr(shell, "kernel", None) is None:
+        from clarifai_magic.notebook.hosts.terminal import in_terminal
 
-    Each takes the shell, or None where there is no IPython, and gives None if it is not the host.
-    """
-    from clarifai_magic.notebook.hosts.marimo import in_marimo
+        return in_terminal(shell)
+    if voilas := os.environ.get("VOILA_KERNEL_ID"):
+        from clarifai_magic.notebook.hosts.dashboards import in_voila
 
-    yield in_marimo
-    from clarifai_magic.notebook.hosts.dashboards import in_voila, on_a_dashboard
-
-    yield on_a_dashboard
-    yield in_voila
+        if (host := in_voila(shell, voilas)) is not None:
+            return host
     from clarifai_magic.notebook.hosts.jupyter import in_kernel
 
-    yield in_kernel
-    from clarifai_magic.notebook.hosts.terminal import in_terminal, nobody
-
-    yield in_terminal
-    yield nobody
+    return in_kernel(shell)

@@ -6,7 +6,6 @@ serve all of them from one process, and have neither a kernel of their own nor I
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +45,14 @@ class Nobodys(Host):
     instead = "Make the form in a component: there each viewer gets one of their own."
 
 
-def in_voila(shell: Any) -> Host | None:
+def in_voila(shell: Any, its_id: str) -> Host | None:
     """A kernel that says so in its environment, which programs that it starts inherit."""
-    its_id = os.environ.get("VOILA_KERNEL_ID")
-    if not its_id or getattr(shell, "kernel", None) is None:
-        return None
     from ipykernel.connect import get_connection_file
 
     return Voila(shell) if Path(get_connection_file()).stem.endswith(its_id) else None
 
 
-def on_a_dashboard(_shell: Any) -> Host | None:
-    """Code that runs for a viewer of Panel's or Solara's server."""
-    if (viewer := viewers.current()) is not None:
-        return Dashboard(viewer)
-    return Nobodys() if viewers.served() else None
+def on_a_dashboard() -> Host:
+    """Code that runs for a viewer of Panel's or Solara's server, or for nobody yet."""
+    viewer = viewers.current()
+    return Nobodys() if viewer is None else Dashboard(viewer)

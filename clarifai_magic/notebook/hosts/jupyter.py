@@ -157,12 +157,9 @@ class Console(Kernel):
     instead = "Run %clarifai_auth and answer its prompt, or set CLARIFAI_PAT in the environment."
 
 
-def in_kernel(shell: Any) -> Host | None:
+def in_kernel(shell: Any) -> Host:
     """A shell with a kernel; the request that it works on tells who sent it."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return None
-    request = kernel.get_parent()
+    request = shell.kernel.get_parent()
     # Pages and consoles say that they can answer a prompt; unattended runs do not.
     attended = bool(request.get("content", {}).get("allow_stdin"))
     sender = _numbered_by(request.get("header", {}))

@@ -50,8 +50,6 @@ class Notebook(Script):
         secret_on_arrival(marimo.kernel(), "handle_message", Handled, comm_id)
 
 
-def in_marimo(_shell: Any) -> Host | None:
+def in_marimo() -> Host:
     """A thread with a runtime of marimo's."""
-    if marimo.runtime() is None:
-        return None
     return Script() if marimo.kernel() is None else Notebook()

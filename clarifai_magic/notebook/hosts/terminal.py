@@ -35,15 +35,10 @@ class Terminal(Script):
     instead = "Run %clarifai_auth and answer its prompt, or set CLARIFAI_PAT in the environment."
 
 
-def in_terminal(shell: Any) -> Host | None:
-    """A shell without a kernel."""
+def in_terminal(shell: Any) -> Host:
+    """A shell without a kernel, or none."""
     if shell is None:
-        return None
+        return Host()
     # An application's shell that runs a file says that it is not interactive.
     attended = getattr(shell.parent, "interact", True) and sys.stdin is not None
     return Terminal(shell) if attended and sys.stdin.isatty() else Script(shell)
-
-
-def nobody(_shell: Any) -> Host:
-    """No shell."""
-    return Host()
