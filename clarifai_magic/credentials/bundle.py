@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from clarifai_magic.api.deployment import Deployment, deployment_at, find_deployment
+from clarifai_magic.api.deployment import deployment_at, find_deployment
 from clarifai_magic.api.text import printable
 from clarifai_magic.credentials.parsing import clean_id, clean_key, holds_key
 from clarifai_magic.credentials.secret import Secret, Unpicklable
 from clarifai_magic.errors import KeyFormatError
 
 if TYPE_CHECKING:
+    from clarifai_magic.api.deployment import Deployment
     from clarifai_magic.credentials.secret import Metadata
 
 
@@ -51,7 +51,6 @@ _WORDS = {
 FROM_PYTHON = Provenance("python")
 
 
-@dataclass(frozen=True)
 class Credentials(Unpicklable):
     """A key, its supposed owner, its destination and its source: one bundle.
 
@@ -88,30 +87,63 @@ class Credentials(Unpicklable):
         If the base URL or the CA bundle cannot be used.
     """
 
-    key: str = field(repr=False)
-    user_id: str = ""
-    app_id: str = ""
-    base: str = ""
-    root_certificates: str | None = None
-    source: Provenance = FROM_PYTHON
-    warning: str = field(default="", compare=False)
-    kept: str = field(default="", compare=False)
-    deployment: Deployment = field(init=False, repr=False, compare=False)
+    # Not a dataclass, which takes a hundred times as long to define: signing in waits for it.
+    def __init__(  # noqa: PLR0913 - what belongs to a key
+        self,
+        key: str,
+        user_id: str = "",
+        app_id: str = "",
+        base: str = "",
+        root_certificates: str | None = None,
+        source: Provenance = FROM_PYTHON,
+        warning: str = "",
+        kept: str = "",
+    ) -> None:
+        cleaned = clean_key(key)
+        _refuse_misplaced(cleaned, base, root_certificates)
+        deployment = find_deployment(base or "", root_certificates)
+        self.__dict__.update(
+            key=cleaned,
+            user_id=clean_id("user ID", user_id, cleaned),
+            app_id=clean_id("app ID", app_id, cleaned),
+            base=deployment.base,
+            root_certificates=deployment.root_certificates,
+            source=source,
+            warning=warning,
+            kept=kept,
+            deployment=deployment,
+        )
 
-    def __post_init__(self) -> None:
-        key = clean_key(self.key)
-        _refuse_misplaced(key, self.base, self.root_certificates)
-        deployment = find_deployment(self.base or "", self.root_certificates)
-        settled = {
-            "key": key,
-            "user_id": clean_id("user ID", self.user_id, key),
-            "app_id": clean_id("app ID", self.app_id, key),
-            "base": deployment.base,
-            "root_certificates": deployment.root_certificates,
-            "deployment": deployment,
-        }
-        for name, value in settled.items():
-            object.__setattr__(self, name, value)
+    if TYPE_CHECKING:
+        key: str
+        user_id: str
+        app_id: str
+        base: str
+        root_certificates: str
+        source: Provenance
+        warning: str
+        kept: str
+        deployment: Deployment
+
+    def __setattr__(self, name: str, _value: Any) -> NoReturn:
+        raise AttributeError(f"Credentials do not change: use replaced({name}=…).")
+
+    def _compared(self) -> tuple[Any, ...]:
+        key = str.__str__(self.key)
+        return key, self.user_id, self.app_id, self.base, self.root_certificates, self.source
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def __repr__(self) -> str:
+        names = ("user_id", "app_id", "base", "root_certificates", "source")
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"Credentials({shown})"
 
     def replaced(self, **changes: Any) -> Credentials:
         """The same credentials with the non-empty `changes`.
@@ -122,7 +154,8 @@ class Credentials(Unpicklable):
         _refuse_misplaced(self.key, given.get("base"), given.get("root_certificates"))
         if "base" in given and deployment_at(given["base"]).base != self.base:
             given.setdefault("root_certificates", None)
-        return replace(self, **given)
+        kept = {name: value for name, value in self.__dict__.items() if name != "deployment"}
+        return Credentials(**{**kept, **given})
 
     @property
     def metadata(self) -> Metadata:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,9 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from clarifai_magic.credentials import saving
 from clarifai_magic.notebook import words
 from clarifai_magic.notebook.actions import ACTIONS
-from clarifai_magic.notebook.sessions import DEFAULT
+from clarifai_magic.notebook.login import Options
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Callable
 
 USAGE = {
@@ -50,11 +50,18 @@ def parse(magic: Callable[..., Any], line: str) -> Namespace:
     """
     try:
         # Intermixed, so that an option may come between an action and its names.
-        arguments: Namespace = parser_of(magic).parse_intermixed_args(words.split(line))
+        arguments: Namespace = parser_of(magic).parse_intermixed_args(
+            words.split(line), _unsaid(magic.__name__)
+        )
     except (UsageError, ValueError):
         # Both repeat the input, which may be half a key.
         raise UsageError(f"The arguments are not valid. {usage(magic.__name__)}") from None
     return arguments
+
+
+def _unsaid(name: str) -> Any:
+    """What a line without options means, for argparse to change."""
+    return Options() if name == "clarifai_auth" else Namespace()
 
 
 @cache
@@ -92,24 +99,21 @@ def _add_to_auth(add: Callable[..., Any]) -> None:
         "--from",
         dest="source",
         metavar="SOURCE[:NAME]",
-        default="",
         help="take the key from this source only: env[:VARIABLE], colab[:SECRET], kaggle[:SECRET], "
         "config[:CONTEXT], keyring[:USER], form, prompt, var:NAME, sandbox",
     )
-    add("--user-id", metavar="ID", default="", help="whose resources; default: the key's user")
-    add("--app-id", metavar="ID", default="", help="which app; default: the only one")
+    add("--user-id", metavar="ID", help="whose resources; default: the key's user")
+    add("--app-id", metavar="ID", help="which app; default: the only one")
     add(
         "--base",
         metavar="URL",
-        default="",
         help="another deployment; default: CLARIFAI_API_BASE, then https://api.clarifai.com",
     )
-    add("--root-certificates", metavar="PATH", default="", help="its CA bundle, in PEM")
+    add("--root-certificates", metavar="PATH", help="its CA bundle, in PEM")
     add(
         "--as",
         dest="bound_name",
         metavar="NAME",
-        default=DEFAULT,
         help="bind the session to NAME and leave the other names alone",
     )
     add(
@@ -136,7 +140,6 @@ def _add_to_auth(add: Callable[..., Any]) -> None:
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
-        default=10.0,
         help="time limit for verification; default 10",
     )
     add(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from clarifai_magic.api import SECRETS_PAGE
 from clarifai_magic.client.internals import internals, summary
+from clarifai_magic.credentials.parsing import holds_key
 from clarifai_magic.errors import ClarifaiMagicError
 from clarifai_magic.notebook import hosts
-from clarifai_magic.notebook.exposure import refuse_own_key
+from clarifai_magic.notebook.sessions import DEFAULT
 from clarifai_magic.redaction import history
 
 if TYPE_CHECKING:
@@ -32,6 +33,24 @@ _SDK_IMPORTED = (
 )
 
 
+class Options:
+    """What a line says about a sign-in: here, if it says nothing."""
+
+    source = ""
+    user_id = ""
+    app_id = ""
+    base = ""
+    root_certificates = ""
+    bound_name = DEFAULT
+    export_env = False
+    export_openai = False
+    save = ""
+    no_input = False
+    no_verify = False
+    no_retries = False
+    timeout = 10.0
+
+
 class Login:
     """One sign-in, by a cell or by the form that it shows.
 
@@ -39,13 +58,13 @@ class Login:
     ----------
     notebook : Notebook
         The session's notebook.
-    options : Namespace
-        The line's options, by name.
+    options : Options, or Namespace with the same names
+        The line's.
     denied : set of str
         Secrets of a hosted notebook that it must not request again.
     """
 
-    def __init__(self, notebook: Notebook, options: Namespace, denied: set[str]) -> None:
+    def __init__(self, notebook: Notebook, options: Options | Namespace, denied: set[str]) -> None:
         self._notebook = notebook
         self._options = options
         self._denied = denied
@@ -97,7 +116,10 @@ class Login:
         )
         found = find_credentials(options.source, around)
         typed = (options.user_id, options.app_id, options.base, options.bound_name)
-        refuse_own_key(shell, found.credentials.key, *typed)
+        if any(holds_key(text, found.credentials.key) for text in typed):
+            from clarifai_magic.notebook.exposure import refuse_own_key
+
+            refuse_own_key(shell, found.credentials.key, *typed)
         return found.narrowed(user_id=options.user_id, app_id=options.app_id)
 
     def _standing(self) -> Credentials | None:

@@ -80,6 +80,11 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
 
         Without an account: %clarifai_auth --from sandbox
         """
+        if not line.strip():  # as in most notebooks: there is nothing to parse
+            from clarifai_magic.notebook.login import Login, Options
+
+            Login(self.notebook, Options(), self.denied).run()
+            return
         from clarifai_magic.notebook import actions, grammar
 
         parser = grammar.parser_of(self.clarifai_auth)

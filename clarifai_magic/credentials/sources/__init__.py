@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -230,7 +229,7 @@ def _from_named(source: str, around: SourceContext) -> Credentials:
     _log.debug("key from %s only", place)
     try:
         # Naming a source asks it again, despite an earlier refusal.
-        return find(name, replace(around, denied=set()))
+        return find(name, around._replace(denied=None))
     except KeyNotHere as absent:
         elsewhere = f"Put one there, or omit --from {kind} to try every source."
         raise SourceError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from clarifai_magic.credentials.bundle import Credentials, Provenance
@@ -42,8 +42,7 @@ class NeedsForm(Exception):  # noqa: N818 - not an error either: no other source
         self.skipped = skipped
 
 
-@dataclass(frozen=True)
-class SourceContext:
+class SourceContext(NamedTuple):
     """What a source may need to know about its surroundings.
 
     Parameters
@@ -64,11 +63,12 @@ class SourceContext:
         The requested base URL and CA bundle; empty if none.
     signed_in : Credentials, optional
         Those of the notebook's current session.
-    denied : set of str
-        Secrets that the user refused; sources add to it and do not request these again.
+    denied : set of str, optional
+        Secrets that the user refused; sources add to it and do not request these again. None to
+        request all of them.
     """
 
-    namespace: Mapping[str, Any] = field(default_factory=dict)
+    namespace: Mapping[str, Any] = MappingProxyType({})
     may_ask: bool = False
     patience: float = 0
     answers_later: bool = False
@@ -77,7 +77,7 @@ class SourceContext:
     base: str = ""
     root_certificates: str = ""
     signed_in: Credentials | None = None
-    denied: set[str] = field(default_factory=set)
+    denied: set[str] | None = None
 
     def credentials(self, key: Any, source: Provenance, **parts: str) -> Credentials:
         """The bundle of a key from a place without a base URL: it uses the requested one."""

@@ -19,10 +19,11 @@ def from_colab(name: str, around: SourceContext) -> Credentials:
         raise KeyNotHere("Colab Enterprise has no secrets")
     from google.colab import userdata
 
+    denied = set() if around.denied is None else around.denied
     refused: list[str] = []
 
     def read(secret: str) -> str:
-        if secret in around.denied:
+        if secret in denied:
             refused.append(secret)
             return ""
         try:
@@ -30,7 +31,7 @@ def from_colab(name: str, around: SourceContext) -> Credentials:
         except userdata.SecretNotFoundError:
             return ""
         except userdata.NotebookAccessError:
-            around.denied.add(secret)
+            denied.add(secret)
             refused.append(secret)
             return ""
         except Exception as error:  # noqa: BLE001 - whatever the way to the browser raises

@@ -21,7 +21,7 @@ STANDIN = Path(__file__).parents[2] / "colab" / "standin"
 class Colab:
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.around = SourceContext(in_colab=True)
+        self.around = SourceContext(in_colab=True, denied=set())
 
     def holds(self, **secrets: str | list[str]) -> None:
         self.file.write_text(json.dumps(secrets))
