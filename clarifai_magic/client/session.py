@@ -18,7 +18,7 @@ from clarifai_magic.client.internals import Internals, summary
 from clarifai_magic.client.questions import Questions
 from clarifai_magic.client.registry import registry
 from clarifai_magic.client.retries import Retries
-from clarifai_magic.client.stub import make_stub
+from clarifai_magic.client.stub import V2Stub
 from clarifai_magic.concurrency import once
 from clarifai_magic.credentials.parsing import refuse_key_as
 from clarifai_magic.credentials.secret import Unpicklable
@@ -83,14 +83,14 @@ class BaseSession(Unpicklable):
     @once
     def stub(self) -> service_pb2_grpc.V2Stub:
         """The generated stub over `channel`."""
-        return make_stub(self._channel)
+        return V2Stub(self._channel)
 
     @once
     def aio_stub(self) -> service_pb2_grpc.V2Stub:
         """The generated stub for ``await``, in any event loop; its calls are authorised too."""
         from clarifai_magic.client.aio_channel import AuthorizedAioChannel
 
-        return make_stub(AuthorizedAioChannel(self, self._defaults))
+        return V2Stub(AuthorizedAioChannel(self, self._defaults))
 
     @property
     def headers(self) -> dict[str, str]:
