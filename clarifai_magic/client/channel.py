@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -145,8 +146,15 @@ class _Callable(Unpicklable):
         noticing = deserialize and self._defaults.deserializer(self._method, deserialize)
         noticing = keeping(self._owner, noticing)
         noticed, plain = self._made(filling, noticing), self._made(filling, deserialize)
+        if not self._session.ending.is_ours:
+            plain = partial(self._called_if_open, plain)
         self._bound = bound = generation, noticed, plain
         return bound
+
+    def _called_if_open(self, call: Any, *arguments: Any) -> Any:
+        """Call, unless the process that this one was forked from has signed out since."""
+        self._session.require_open()
+        return call(*arguments)
 
     def _made(self, serialize: Serializer | None, deserialize: Deserializer | None) -> Any:
         make = getattr(self._session.connection.channel, self._kind)
@@ -238,7 +246,7 @@ class _UnaryUnary(_WithCall, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc
         compression: Any = None,
     ) -> Any:
         generation, _, call = self._bound
-        if generation != Process.generation or self._session.closed:
+        if generation != Process.generation or self._session.ended:
             _, _, call = self._bind()
         if metadata is None:
             metadata = self._metadata

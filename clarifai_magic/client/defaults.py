@@ -165,11 +165,14 @@ def with_default_ids(
     if not field:
         return serialize
     tail: bytes | None = None
-    empty = bytes([field.number << 3 | 2, 0])
+    tag = field.number << 3 | 2
+    empty, least, beyond = bytes([tag, 0]), bytes([tag, 1]), bytes([tag + 1])
 
     def serialized(request: Any) -> bytes:
         nonlocal tail
         data = serialize(request)
+        if least <= data < beyond:  # it begins with IDs: one comparison, for every call pays it
+            return data
         # Reading a present field creates an object, so this reads its bytes.
         if request.HasField("user_app_id") and empty not in data:
             return data
