@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from clarifai_magic.api.statuses import SUCCESS
 from clarifai_magic.client.defaults import gives_status, keeping, read_by
 from clarifai_magic.client.internals import internals
 from clarifai_magic.client.retries import Outcome
-from clarifai_magic.concurrency import once
+from clarifai_magic.concurrency import Process, once
 from clarifai_magic.credentials.secret import Unpicklable
 
 if TYPE_CHECKING:
@@ -94,8 +95,9 @@ class _AioCallable(Unpicklable):
         self._metadata = self._defaults.metadata
         self._kind, self._method, self._options = kind, method, options
         self._bare = serialize, read_by(deserialize)
-        # Of the last caller's loop: with several loops it changes, which costs little.
-        self._bound: tuple[Any, Any] = (None, None)
+        # The last caller's loop and process, and that loop's callable; with several loops it
+        # changes, which costs little.
+        self._bound: tuple[Any, int, Any] = (None, -1, None)
 
     @once
     def _filled(self) -> tuple[Serializer | None, Deserializer | None]:
@@ -108,19 +110,29 @@ class _AioCallable(Unpicklable):
 
     def _for(self, metadata: Any) -> tuple[bool, Any, Any]:
         """Whether a call with this metadata is the session's; its callable; its metadata."""
-        self._session.require_open()
-        bound, call = self._bound
-        channel = self._session.connection.aio_channel
-        if bound is not channel:
-            call = self._made(channel, *self._filled)
-            self._bound = channel, call
+        loop, generation, call = self._bound
+        if (
+            loop is not asyncio.get_running_loop()
+            or generation != Process.generation
+            or self._session.ended
+        ):
+            call = self._bind()
         if metadata is None or metadata is self._metadata:
             return True, call, self._owner.metadata
         own, pairs = self._defaults.completed(metadata)
         if not own:
             serialize, deserialize = self._bare
+            channel = self._session.connection.aio_channel
             call = self._made(channel, serialize, keeping(self._owner, deserialize))
         return own, call, grpc.aio.Metadata(*pairs)
+
+    def _bind(self) -> Any:
+        """The running loop's callable, in this process."""
+        self._session.require_open()
+        call = self._made(self._session.connection.aio_channel, *self._filled)
+        if self._session.ending.is_ours:  # otherwise each call asks whether it was signed out
+            self._bound = asyncio.get_running_loop(), Process.generation, call
+        return call
 
     def _made(
         self,
