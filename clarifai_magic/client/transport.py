@@ -239,6 +239,8 @@ class Connection:
             ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS[1]),
             ("grpc.service_config", json.dumps(_SERVICE_CONFIG if self._retries else {})),
             ("grpc.enable_http_proxy", 0 if at.loopback else 1),
+            # A forked process would share its parent's connections, which gRPC closes in it.
+            ("grpc.use_local_subchannel_pool", 1 if Process.generation else 0),
         ]
         if at.secure:
             made = secure(target, grpc.ssl_channel_credentials(self._roots), options=options)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import psutil
 import pytest
 import requests
 from clarifai_grpc.grpc.api import service_pb2
@@ -15,6 +16,7 @@ from support import sandbox_process
 from threads import in_threads, often_switching
 
 from clarifai_magic import connect, find_credentials, logout
+from clarifai_magic.client.internals import internals
 from clarifai_magic.client.registry import registry
 from clarifai_magic.concurrency import Lock
 from clarifai_magic.errors import NoCredentialsError
@@ -125,6 +127,21 @@ def test_a_childs_threads_have_one_channel_of_their_own_from_the_first_call(sess
     for _ in range(5):
         assert in_child(calls)
         assert stub.MyScopes(SCOPES).status.code == OK
+
+
+def test_a_childs_sessions_share_connections_with_nobody(session, server):
+    """As gRPC would have it, with the parent's too, which it closes in a child at any moment."""
+    assert session.stub.MyScopes(SCOPES).status.code == OK
+
+    def calls():
+        with connect(server.credentials()) as another:
+            for each in (session, another):
+                assert each.stub.MyScopes(SCOPES, timeout=180).status.code == OK
+            port = internals(session).deployment.port
+            sockets = psutil.Process().net_connections("tcp")
+            return sum(bool(each.raddr) and each.raddr.port == port for each in sockets) >= 2
+
+    assert in_child(calls)
 
 
 def test_a_fork_while_other_threads_are_at_it_leaves_nothing_locked(session):
