@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect
 from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,6 +47,7 @@ _REMEMBERED = 64  # bytes of the preceding text, for each character that may sho
 _START = REACH - _REMEMBERED * SHOWN  # characters of the following text
 _BINARY_MASK = b"*"
 # Not compiled here: signing in is faster without.
+_TOKEN = rb'(?s)"[^"\\]*(?:\\.[^"\\]*)*"|(?P<number>[^\s,:\[\]{}"]+)'
 _OPEN_ESCAPE = rb"(?<!\\)(?:\\\\)*\\(?:u(?P<digits>[0-9a-fA-F]{0,3}))?\Z"
 
 
@@ -120,8 +122,9 @@ class Masker:
         masked = _replaced(data, runs, _MASK)
         try:
             parse(masked)
-        except ValueError:  # a piece is a number
-            masked = _replaced(data, [[piece] for run in runs for piece in run], b"0")
+        except ValueError:  # a piece is in a number
+            pieces = _with_numbers(data, [piece for run in runs for piece in run])
+            masked = _replaced(data, [[piece] for piece in pieces], b"0")
             parse(masked)
         return masked
 
@@ -325,6 +328,21 @@ def _replaced(data: bytes, runs: Iterable[Pieces], mask: bytes, beyond: int = 0)
                 parts += [data[at : max(start, beyond)], text]
                 at, text = end, b""
     return b"".join([*parts, data[at:]])
+
+
+def _with_numbers(data: bytes, pieces: Pieces) -> Pieces:
+    """The same pieces of a JSON document, each that is in a number widened to all of it.
+
+    What is left of one may be none: 0 in place of the 1 of 1234 makes 0234.
+    """
+    tokens = re.finditer(_TOKEN, data)
+    numbers = [(0, 0), *(token.span("number") for token in tokens if token["number"])]
+    starts = [start for start, _ in numbers]
+    widened = []
+    for start, end in pieces:
+        first, last = numbers[bisect(starts, start) - 1]
+        widened.append((first, max(last, end)) if start < last else (start, end))
+    return _joined(widened)
 
 
 def _outside_escape(data: bytes, start: int, end: int) -> tuple[int, int]:

@@ -218,6 +218,18 @@ def test_a_list_of_numbers_stays_json():
     assert len(json.loads(MASKER.json(packed))) == len(CANARY)
 
 
+@pytest.mark.parametrize("key", [CANARY, "58991394411771516204661099069584"])
+def test_a_number_may_go_on_where_a_key_ends(masker_of, key):
+    """What is left of it is none: 0 in place of the 1 of 1234 makes 0234."""
+    masker = masker_of(key)
+    for number in (int(f"{digit}{rest}") for digit in range(1, 10) for rest in (234, 0)):
+        numbers = [*key.encode()[:20], number]
+        masked = masker.json(json.dumps({"before": -1.5e300, "numbers": numbers}).encode())
+        assert recovered(masked, key) <= MOST
+        assert json.loads(masked)["before"] == -1.5e300
+        assert len(json.loads(masked)["numbers"]) == len(numbers)
+
+
 def test_honest_hexadecimal_and_base64_stay_as_they_are(masker_of):
     masker = masker_of(CANARY)
     chosen = random.Random(7)
