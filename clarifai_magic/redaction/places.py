@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,13 @@ def of_kernel(kernel: Any) -> Iterator[Place]:
     """The methods that make and send all messages of a kernel."""
     yield Place(kernel.session, "serialize", layers.Frames)
     yield Place(kernel.session, "send", layers.Buffers)
+
+
+def flush_streams(kernel: Any) -> None:
+    """Have sent what was written to a kernel's streams, whatever is in their place just now."""
+    for stream in (getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def of_streams() -> Iterator[Place]:
