@@ -220,6 +220,32 @@ def test_what_a_kernel_has_not_sent_yet_at_logout_is_masked(environment, sandbox
         assert running.recovered(cell, sandbox.keys.pat) <= MOST
 
 
+SLOW = """
+import os, sys, threading, time
+def write(text, original=sys.stdout.write):
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(0.3)
+    return original(text)
+"""
+
+
+def test_what_programs_wrote_before_logout_is_masked_and_all_there(environment, sandbox):
+    """A thread of the kernel's reads it, and may be late."""
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    with kernel() as running:
+        running.seen(f"{SLOW}\n%load_ext clarifai_magic\n%clarifai_auth")
+        running.client.execute(
+            "sys.stdout.write = write\nos.write(1, os.environ['CLARIFAI_PAT'].encode())\n"
+            "%clarifai_auth logout\nos.write(1, b'the last')"
+        )
+        told = ""
+        while "the last" not in told:
+            told += running.client.get_iopub_msg(timeout=60)["content"].get("text", "")
+        assert told.startswith(MASK)
+        assert "\0" not in told
+        assert recovered(told, sandbox.keys.pat) <= MOST
+
+
 def test_config_turns_it_off_and_on(shell, environment, sandbox):
     environment(PAT=sandbox.keys.pat, APP_ID="main")
     shell.run("%clarifai_auth")
