@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -76,10 +77,19 @@ def of_kernel(kernel: Any) -> Iterator[Place]:
 
 def flush_streams(kernel: Any) -> None:
     """Have sent what was written to a kernel's streams, whatever is in their place just now."""
-    for stream in (getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)):
+    for stream in _streams(kernel):
         with contextlib.suppress(Exception):
             _await_programs(stream)
             stream.flush()
+
+
+def _streams(kernel: Any) -> list[Any]:
+    if hasattr(kernel, "_stdout"):
+        return [kernel._stdout, kernel._stderr]  # noqa: SLF001 - not public
+    from ipykernel.iostream import OutStream
+
+    # An earlier kernel keeps them nowhere.
+    return [each for each in gc.get_objects() if issubclass(type(each), OutStream)]
 
 
 def _await_programs(stream: Any) -> None:
@@ -100,7 +110,7 @@ def _await_programs(stream: Any) -> None:
 
     stream.write = write_all_but_the_mark
     try:
-        os.write(stream._original_stdstream_fd, _MARK.encode())  # noqa: SLF001 - not public
+        os.write(1 if stream.name == "stdout" else 2, _MARK.encode())
         came.wait(_PATIENCE)
     finally:
         stream.write = write
