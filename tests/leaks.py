@@ -186,9 +186,12 @@ with open('told.rows', 'w') as file:
 def kernel(folder: Path | None = None) -> Iterator[Kernel]:
     """A kernel of this interpreter and a client that keeps all that comes from it."""
     manager = KernelManager(kernel_name="python3")
-    # What is written to the file descriptor goes to the Jupyter server's log as well, whatever
-    # the kernel does; that is not what a notebook shows.
-    manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+    # Where this is set, a kernel shows nothing of what is written to a file descriptor.
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    # What is written there goes to the Jupyter server's log as well, whatever the kernel does;
+    # that is not what a notebook shows.
+    quiet = subprocess.DEVNULL
+    manager.start_kernel(stdout=quiet, stderr=quiet, cwd=folder, env=env)
     client = manager.blocking_client()
     client.start_channels()
     try:

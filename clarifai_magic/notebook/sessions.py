@@ -189,7 +189,7 @@ class Notebook:
         # Another session's results may rightly hold the same key.
         keys = [] if _has_another(session) else [_key(session)]
         search = self.search(keys, holders(session))
-        forget_outputs(self.shell, search)
+        forget_outputs(self.shell, search.finds)
         forget_error(search)
 
     def search(self, keys: Iterable[str], objects: Iterable[Any] = ()) -> Search:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         def places(self) -> Iterable[Place]:
             """The places that the guard covers."""
 
-        def settle(self, mask: Callable[[str], str]) -> None:
-            """Mask stored output for good, because a key may be forgotten now."""
+        def settle(self, masker: Masker, gone: Masker | None) -> None:
+            """Mask stored output for good; forget results that show a key that is gone."""
 
 
 class OfProcess:
@@ -48,7 +48,7 @@ class OfProcess:
         """The same at any time."""
         return self
 
-    def settle(self, mask: Callable[[str], str]) -> None:  # noqa: ARG002 - nothing is kept
+    def settle(self, masker: Masker, gone: Masker | None) -> None:  # noqa: ARG002 - nothing is kept
         """Have what was said so far sent, for a key may be forgotten now."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
@@ -95,9 +95,10 @@ class Guard:
             secrets = registry.secrets() if wanted else set()
             masker = self._masker
             if secrets != self._secrets:
-                if masker is not None:
-                    self._outlets().settle(masker.text)
-                masker = _masker_of(secrets) if secrets else None
+                if masker is not None and not self._secrets <= secrets:
+                    gone = _masker_of(self._secrets - registry.secrets())
+                    self._outlets().settle(masker, gone)
+                masker = _masker_of(secrets)
                 self._secrets = secrets
             self._mask_with(masker)
 
@@ -114,7 +115,10 @@ class Guard:
             self._places.clear()
 
 
-def _masker_of(secrets: set[str]) -> Masker:
+def _masker_of(secrets: set[str]) -> Masker | None:
+    """What masks them, if there are any."""
+    if not secrets:
+        return None
     from clarifai_magic.redaction.masking import Masker
 
     return Masker(secrets)

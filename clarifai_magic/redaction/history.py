@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import linecache
 import os
 import re
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from clarifai_magic.redaction.holding import Search
+    from clarifai_magic.redaction.masking import Masker
 
 # Not compiled here: signing in is faster without.
 _OUTPUT_NAMES = r"_{1,3}|_\d+"
@@ -260,23 +262,22 @@ def _notebook_file(shell: InteractiveShell) -> Path | None:
     return Path(told) if isinstance(told, str) and told.endswith(".ipynb") else None
 
 
-def mask_outputs(manager: HistoryManager, mask: Callable[[str], str]) -> None:
+def mask_outputs(manager: HistoryManager, masker: Masker) -> None:
     """Mask what IPython stores of outputs and errors, for ``%notebook`` and ``%history -o``.
 
     Parameters
     ----------
     manager : HistoryManager
         Their owner.
-    mask : callable
-        Takes a text and returns it masked.
+    masker : Masker
+        What masks them.
     """
     results = manager.output_hist_reprs
-    results.update({number: _masked(text, mask) for number, text in list(results.items())})
-    for outputs in list(getattr(manager, "outputs", {}).values()):  # since IPython 9
-        for output in list(outputs):
-            output.bundle.update(_masked(output.bundle, mask))
-    errors = getattr(manager, "exceptions", {})
-    errors.update({number: _masked(error, mask) for number, error in list(errors.items())})
+    results.update({number: _masked(text, masker) for number, text in list(results.items())})
+    outputs = getattr(manager, "outputs", {})  # since IPython 9
+    bundles = [output.bundle for each in list(outputs.values()) for output in list(each)]
+    for bundle in [*bundles, *list(getattr(manager, "exceptions", {}).values())]:
+        bundle.update({name: _masked(value, masker) for name, value in list(bundle.items())})
 
 
 def drop_outputs(manager: HistoryManager) -> None:
@@ -285,39 +286,80 @@ def drop_outputs(manager: HistoryManager) -> None:
         getattr(manager, name, {}).clear()
 
 
-def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+def _masked(value: Any, masker: Masker) -> Any:
+    """A text, lines of text, bytes, or a document of JSON."""
     if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, dict):
-        return {name: _masked(each, mask) for name, each in value.items()}
+        return masker.text(value)
+    if isinstance(value, bytes):
+        return masker.binary(value)
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         whole = "".join(value)  # a stream's pieces, or a traceback's lines
-        masked = mask(whole)
+        masked = masker.text(whole)
         return value if masked is whole else [masked]
-    return value
+    try:
+        packed = json.dumps(value).encode()
+    except (TypeError, ValueError):  # nor can IPython write it into a notebook
+        return value
+    document = masker.json(packed)
+    return value if document is packed else json.loads(document)
 
 
-def forget_outputs(shell: InteractiveShell, search: Search) -> None:
+def forget_outputs(shell: InteractiveShell, finds: Callable[[Any], bool]) -> None:
     """Drop the results of cells that hold something.
 
     Parameters
     ----------
     shell : InteractiveShell
         Whose ``Out``, ``_``, ``__``, ``___``, ``_1`` and so on are searched.
-    search : Search
-        What to look for.
+    finds : callable
+        Whether a value holds it.
     """
     outputs = shell.user_ns.get("_oh", {})
-    for number in [number for number, value in outputs.items() if search.finds(value)]:
+    for number in [number for number, value in list(outputs.items()) if finds(value)]:
         del outputs[number]
     # IPython stores them a second time, to distinguish its own names from the user's.
     for names in (shell.user_ns, shell.user_ns_hidden):
         for name in filter(partial(re.fullmatch, _OUTPUT_NAMES), list(names)):
-            if search.finds(names[name]):
+            if finds(names[name]):
                 names[name] = ""
     for name in ("_", "__", "___"):
-        if search.finds(getattr(shell.displayhook, name, None)):
+        if finds(getattr(shell.displayhook, name, None)):
             setattr(shell.displayhook, name, "")
+
+
+def forget_shown(shell: InteractiveShell, gone: Masker) -> None:
+    """Drop the results and the error of cells that would show a key, or parts of it, again.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        Whose ``Out`` and last error are searched.
+    gone : Masker
+        Of the keys.
+    """
+    outputs, shown = shell.user_ns.get("_oh", {}), shell.history_manager.output_hist_reprs
+    giving = [
+        value
+        for number, value in list(outputs.items())
+        if _gives_away(gone, shown.get(number, ""), partial(repr, value))
+    ]
+    identities = set(map(id, giving))
+    if identities:
+        forget_outputs(shell, lambda value: id(value) in identities)
+    error = getattr(sys, "last_value", None)
+    if error is not None and _gives_away(gone, "".join(traceback.format_exception(error))):
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            vars(sys).pop(name, None)
+
+
+def _gives_away(gone: Masker, text: str, rewrite: Callable[[], str] | None = None) -> bool:
+    """Whether a text shows a key, or did before it was masked: then it is written once more."""
+    if rewrite is not None and MASK in text:
+        try:
+            text = rewrite()
+        except Exception:  # noqa: BLE001 - whatever a user's class raises
+            return True
+    return gone.text(text) is not text
 
 
 def forget_error(search: Search) -> None:

@@ -254,7 +254,7 @@ class Remembered(Layer):
     def __call__(self, *args: Any, **options: Any) -> Iterator[tuple[Any, ...]]:
         """Session, number and line of each cell."""
         if self.masker is not None:
-            mask = partial(mask_outputs, mask=self.masker.text)
+            mask = partial(mask_outputs, masker=self.masker)
             self.masked(mask, self.owner, drop_outputs)
         for session, number, entry in self.original(*args, **options):
             yield session, number, self._masked(entry)

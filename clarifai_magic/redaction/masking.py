@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect
 from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ from clarifai_magic.redaction.reading import (
     has_markup,
     ways_to_read,
     without_markup,
+    without_repeats,
 )
 from clarifai_magic.redaction.spelling import (
     EVERY_LETTER,
@@ -28,6 +30,7 @@ from clarifai_magic.redaction.spelling import (
     counted_spelling,
     plain_spellings,
     shown,
+    spellings_with_signs,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ _REMEMBERED = 64  # bytes of the preceding text, for each character that may sho
 _START = REACH - _REMEMBERED * SHOWN  # characters of the following text
 _BINARY_MASK = b"*"
 # Not compiled here: signing in is faster without.
+_TOKEN = rb'(?s)"[^"\\]*(?:\\.[^"\\]*)*"|(?P<number>[^\s,:\[\]{}"]+)'
 _OPEN_ESCAPE = rb"(?<!\\)(?:\\\\)*\\(?:u(?P<digits>[0-9a-fA-F]{0,3}))?\Z"
 
 
@@ -61,14 +65,22 @@ class Masker:
     ----------
     remembered : int
         Bytes of a stream in which a continuing key may have begun.
+    is_of_letters : bool
+        Whether no key has anything but letters and digits.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
         real = [key for key in map(str.__str__, keys) if len(key) > SHOWN]
         self._whole = _as_they_are(real)
         self.remembered = _REMEMBERED * max(map(shown, real), default=SHOWN)
-        # Text of other characters has nothing else to find.
-        self._signs = _as_they_are(key for key in real if len(EVERY_LETTER(key.encode())) <= SHOWN)
+        # What is not a letter counts in these; other searches leave it out.
+        self._signs = [
+            _Window(spelling, *window)
+            for key in real
+            for spelling in spellings_with_signs(key)
+            for window in spelling.windows()
+        ]
+        self.is_of_letters = not self._signs
         plain = [each for key in real for each in plain_spellings(key)]
         coded = [each for key in real for each in base64_spellings(key)]
         self._windows = [
@@ -120,8 +132,9 @@ class Masker:
         masked = _replaced(data, runs, _MASK)
         try:
             parse(masked)
-        except ValueError:  # a piece is a number
-            masked = _replaced(data, [[piece] for run in runs for piece in run], b"0")
+        except ValueError:  # a piece is in a number
+            pieces = _with_numbers(data, [piece for run in runs for piece in run])
+            masked = _replaced(data, [[piece] for piece in pieces], b"0")
             parse(masked)
         return masked
 
@@ -151,14 +164,14 @@ class Masker:
             for markup in self._suspected(data[start:end]):
                 first = max(0, start - REACH)
                 found += self._pieces(Reading(data[first : end + REACH], first, markup=markup))
-        for text in self._signs:
-            found += [[match.span()] for match in re.finditer(re.escape(text), data)]
+        for window in self._signs:
+            found += [[run] for run in window.runs(data)]
         return _united(found) if found else found
 
     def _pieces(self, near: Reading) -> Iterator[Pieces]:
         """The pieces of each part of a key, then of those that the masks of others would join."""
         letters, places = near.letters, near.places
-        while runs := list(self._given_away(letters)):
+        while runs := _overlapping_as_one(self._given_away(letters)):
             yield from (places[slice(*run)] for run in runs)
             kept = bytearray(b"\1" * len(letters))
             for start, end in runs:
@@ -243,7 +256,8 @@ class Continuation:
         return text if masked == start else _decoded(masked) + text[_START:]
 
     def _remember(self, masker: Masker, end: bytes) -> None:
-        self._before = (self._before + condensed(end))[-masker.remembered :]
+        before = self._before + (condensed(end) if masker.is_of_letters else end)
+        self._before = without_repeats(before, masker.remembered)[-masker.remembered :]
 
 
 def _unwrapped(data: bytes) -> bytes:
@@ -292,6 +306,17 @@ class _Window(NamedTuple):
             at = letters.find(self.text, end - size + 1 if enough else at + 1)
 
 
+def _overlapping_as_one(runs: Iterable[tuple[int, int]]) -> Pieces:
+    """In order; each window of a key of few different characters is found in many places."""
+    united: Pieces = []
+    for start, end in sorted({*runs}):
+        if united and start < united[-1][1]:
+            united[-1] = (united[-1][0], max(end, united[-1][1]))
+        else:
+            united.append((start, end))
+    return united
+
+
 def _united(runs: list[Pieces]) -> list[Pieces]:
     """The same with overlapping runs merged, and adjacent characters joined into one piece."""
     united: list[Pieces] = []
@@ -325,6 +350,21 @@ def _replaced(data: bytes, runs: Iterable[Pieces], mask: bytes, beyond: int = 0)
                 parts += [data[at : max(start, beyond)], text]
                 at, text = end, b""
     return b"".join([*parts, data[at:]])
+
+
+def _with_numbers(data: bytes, pieces: Pieces) -> Pieces:
+    """The same pieces of a JSON document, each that is in a number widened to all of it.
+
+    What is left of one may be none: 0 in place of the 1 of 1234 makes 0234.
+    """
+    tokens = re.finditer(_TOKEN, data)
+    numbers = [(0, 0), *(token.span("number") for token in tokens if token["number"])]
+    starts = [start for start, _ in numbers]
+    widened = []
+    for start, end in pieces:
+        first, last = numbers[bisect(starts, start) - 1]
+        widened.append((first, max(last, end)) if start < last else (start, end))
+    return _joined(widened)
 
 
 def _outside_escape(data: bytes, start: int, end: int) -> tuple[int, int]:

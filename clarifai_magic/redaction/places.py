@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import gc
+import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from clarifai_magic.redaction import layers
@@ -12,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clarifai_magic.redaction.masking import Masker
+
+_MARK = "\0"  # which the kernel itself writes to end such a thread
+_PATIENCE = 1.0  # seconds for a thread that is late
 
 
 class Place:
@@ -66,6 +73,47 @@ def of_kernel(kernel: Any) -> Iterator[Place]:
     """The methods that make and send all messages of a kernel."""
     yield Place(kernel.session, "serialize", layers.Frames)
     yield Place(kernel.session, "send", layers.Buffers)
+
+
+def flush_streams(kernel: Any) -> None:
+    """Have sent what was written to a kernel's streams, whatever is in their place just now."""
+    for stream in _streams(kernel):
+        with contextlib.suppress(Exception):
+            _await_programs(stream)
+            stream.flush()
+
+
+def _streams(kernel: Any) -> list[Any]:
+    if hasattr(kernel, "_stdout"):
+        return [kernel._stdout, kernel._stderr]  # noqa: SLF001 - not public
+    from ipykernel.iostream import OutStream
+
+    # An earlier kernel keeps them nowhere.
+    return [each for each in gc.get_objects() if issubclass(type(each), OutStream)]
+
+
+def _await_programs(stream: Any) -> None:
+    """Wait for what was written to a stream's file descriptor, which a thread reads from a pipe.
+
+    A mark comes after all of it. The stream's method leaves the mark out.
+    """
+    reader = getattr(stream, "watch_fd_thread", None)
+    if reader is None or not reader.is_alive():  # as in a forked child
+        return
+    write, came = stream.write, threading.Event()
+
+    def write_all_but_the_mark(text: str) -> Any:
+        written = write(text.replace(_MARK, "", 1))
+        if _MARK in text:
+            came.set()
+        return written
+
+    stream.write = write_all_but_the_mark
+    try:
+        os.write(1 if stream.name == "stdout" else 2, _MARK.encode())
+        came.wait(_PATIENCE)
+    finally:
+        stream.write = write
 
 
 def of_streams() -> Iterator[Place]:

@@ -60,6 +60,7 @@ WITHIN_TAGS = tuple(sign for sign in _HIDDEN if sign != b"<")
 _NUMBERED, _NAMED = b"ux", b"abfnrtv"
 
 _SEPARATING = bytes({*range(256)} - ALPHANUMERIC - {*b"\a\x1b!\"#&'();:/<=>?[\\]"})
+_LETTERS = bytes(ALPHANUMERIC)
 _IS_LETTER = bytes(code in ALPHANUMERIC for code in range(256))
 
 
@@ -82,6 +83,21 @@ def has_markup(data: bytes) -> bool:
 def condensed(data: bytes) -> bytes:
     """The text without separators: characters that are not part of markup."""
     return data.translate(None, _SEPARATING)
+
+
+def without_repeats(data: bytes, most: int) -> bytes:
+    """The same with two of what comes more often in a row, if it has many signs among its letters.
+
+    A line of ``=`` or ``&nbsp;`` between letters must not be all that a stream remembers.
+    """
+    if len(data) <= most or len(data.translate(None, _LETTERS)) * 4 < len(data):
+        return data
+    return _repeats().sub(rb"\1\1", data)
+
+
+@cache
+def _repeats() -> re.Pattern[bytes]:
+    return re.compile(rb"(\W{1,8}?|&#?\w{2,8};|<[^<>]{1,99}>|\x1b\[[\d;]*\w)\1\1+")
 
 
 @cache

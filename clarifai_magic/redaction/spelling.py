@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import json
 import sys
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
@@ -91,6 +92,14 @@ def plain_spellings(key: str) -> list[Spelling]:
     return list(
         filter(_is_found, [_spelling(plain, key, 1), *(_spelling(way, key) for way in ways)])
     )
+
+
+def spellings_with_signs(key: str) -> list[Spelling]:
+    """A key as it is and as in JSON, if it has more than letters and digits."""
+    if key.isalnum():
+        return []
+    ways = [[each.encode() for each in key], [json.dumps(each)[1:-1].encode() for each in key]]
+    return [_spelling(way, key, 1) for way in ways[: 1 + (ways[0] != ways[1])]]
 
 
 _ESCAPED = (b"25", b"u000000")

@@ -152,6 +152,100 @@ def test_what_was_said_before_logout_stays_masked(shell, environment, sandbox):
     assert MASK in repr(kept)
 
 
+@pytest.mark.parametrize("form", ["key", "key[:30]", "list(key)", "key.encode().hex()", "Row()"])
+@pytest.mark.parametrize("end", ["%clarifai_auth logout", "session.close()"])
+def test_a_result_that_showed_a_key_is_dropped_when_its_session_ends(
+    shell, environment, sandbox, form, end
+):
+    """However it was written, and whatever object holds it, however deep."""
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    start = "import clarifai_magic as m; session = m.connect()" if "session" in end else ""
+    shell.run(start or "%clarifai_auth")
+    shell.run("import os; key = os.environ['CLARIFAI_PAT']")
+    shell.run("class Row:\n    def __repr__(self): return ' '.join(os.environ['CLARIFAI_PAT'])")
+    shell.run(form)
+    shell.run("41 + 1")
+    shell.run(f"%history -o\n{form}")  # masks what is stored
+    shell.run(end)
+    assert [*shell.names["Out"].values()] == [42]
+    assert recovered(shell.run("_, __, ___, list(Out)"), sandbox.keys.pat) <= MOST
+
+
+def test_results_stay_while_a_session_with_their_key_is_open(shell, environment, sandbox):
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    shell.run("%clarifai_auth\nimport os")
+    shell.run("os.environ['CLARIFAI_PAT'][:30]")
+    shell.run("%clarifai_auth")
+    shell.run("%config ClarifaiMagics.guard = False")
+    assert [*shell.names["Out"].values()] == [sandbox.keys.pat[:30]]
+
+
+@pytest.mark.parametrize("text", ["key", "key[:30]", "list(key)"])
+def test_an_error_that_showed_a_key_is_not_told_again_after_logout(
+    shell, environment, sandbox, text
+):
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    shell.run("%clarifai_auth\nimport os; key = os.environ['CLARIFAI_PAT']")
+    shell.ip.run_cell(f"raise ValueError({text})")
+    shell.run("%clarifai_auth logout")
+    assert recovered(shell.run("%tb"), sandbox.keys.pat) <= MOST
+
+
+@pytest.mark.parametrize("end", ["", "%clarifai_auth logout"])
+def test_documents_are_masked_in_an_exported_notebook(shell, environment, sandbox, tmp_path, end):
+    pytest.importorskip("IPython", minversion="9")  # earlier ones export no displays
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    shell.run("%clarifai_auth\nimport os; key = os.environ['CLARIFAI_PAT']")
+    for data in ("{'rows': [{'key': key}], key: 1}", "[[*key.encode()], [1, key]]"):
+        cell = f"from IPython.display import JSON; JSON({data})"
+        shell.ip.run_cell(cell, store_history=True)
+    shell.run(end)
+    shell.run(f"%notebook {tmp_path / 'told.ipynb'}")
+    told = (tmp_path / "told.ipynb").read_text()
+    assert "application/json" in told
+    assert recovered(told, sandbox.keys.pat) <= MOST
+
+
+@pytest.mark.parametrize(
+    "instead", ["contextlib.redirect_stdout(io.StringIO())", "capture_output()"]
+)
+def test_what_a_kernel_has_not_sent_yet_at_logout_is_masked(environment, sandbox, instead):
+    """Also where something else is in its stream's place by then."""
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    with kernel() as running:
+        running.seen("import clarifai_magic, contextlib, io, os")
+        running.seen("from IPython.utils.capture import capture_output")
+        running.seen("%load_ext clarifai_magic\n%clarifai_auth")
+        cell = f"print(os.environ['CLARIFAI_PAT'])\nwith {instead}: clarifai_magic.logout()"
+        assert running.recovered(cell, sandbox.keys.pat) <= MOST
+
+
+SLOW = """
+import os, sys, threading, time
+def write(text, original=sys.stdout.write):
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(0.3)
+    return original(text)
+"""
+
+
+def test_what_programs_wrote_before_logout_is_masked_and_all_there(environment, sandbox):
+    """A thread of the kernel's reads it, and may be late."""
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    with kernel() as running:
+        running.seen(f"{SLOW}\n%load_ext clarifai_magic\n%clarifai_auth")
+        running.client.execute(
+            "sys.stdout.write = write\nos.write(1, os.environ['CLARIFAI_PAT'].encode())\n"
+            "%clarifai_auth logout\nos.write(1, b'the last')"
+        )
+        told = ""
+        while "the last" not in told:
+            told += running.client.get_iopub_msg(timeout=60)["content"].get("text", "")
+        assert told.startswith(MASK)
+        assert "\0" not in told
+        assert recovered(told, sandbox.keys.pat) <= MOST
+
+
 def test_config_turns_it_off_and_on(shell, environment, sandbox):
     environment(PAT=sandbox.keys.pat, APP_ID="main")
     shell.run("%clarifai_auth")

@@ -144,6 +144,38 @@ def test_pieces_may_be_far_apart(masker_of, length, between):
     assert recovered(shown, key) <= MOST * length // 32
 
 
+@pytest.mark.parametrize(
+    "between", ["=" * 80, "\n" + "#" * 300 + "\n", "[==>  ]" * 9, "&nbsp;" * 30]
+)
+def test_a_line_of_signs_is_not_all_that_a_stream_remembers(masker_of, between):
+    key = f"{random.getrandbits(128):032x}"
+    masker, stream = masker_of(key), Continuation()
+    parts = [part for each in key for part in (each, between)]
+    shown = "".join(masker.text(stream.start(masker, part)) for part in parts)
+    assert recovered(shown, key) <= MOST
+    stream = Continuation()
+    written = b"".join(stream.data(masker, part.encode()) for part in parts)
+    assert recovered(written, key) <= MOST
+
+
+@pytest.mark.parametrize("key", [ODD, PUNCTUATION, "-".join("abcdefghijklmnop") + "-", "&#97;" * 7])
+def test_no_part_of_a_key_with_other_characters_gives_more_than_a_quarter_away(masker_of, key):
+    masker, most = masker_of(key), MOST * max(len(key), 32) // 32
+
+    def has_part(text):
+        return any(key[at : at + most + 1] in text for at in range(len(key) - most))
+
+    for part in (key[:-1], key[1:], key[2 : most + 4]):
+        text = f"It is {part}, as usual"
+        assert not has_part(masker.text(text))
+        assert not has_part(json.loads(masker.json(json.dumps(text).encode())))
+        assert not has_part(masker.binary(text.encode()).decode())
+    for size in (1, 3, 11):
+        stream = Continuation()
+        parts = [key[at : at + size] for at in range(0, len(key), size)]
+        assert not has_part("".join(masker.text(stream.start(masker, part)) for part in parts))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("between", ["\n" * 4500, " " * 9000, "│" * 3000])
 def test_characters_may_be_far_apart(masker_of, between):
@@ -216,6 +248,18 @@ def test_a_list_of_numbers_stays_json():
     packed = json.dumps(list(CANARY.encode())).encode()
     assert recovered(MASKER.json(packed), CANARY) <= MOST
     assert len(json.loads(MASKER.json(packed))) == len(CANARY)
+
+
+@pytest.mark.parametrize("key", [CANARY, "58991394411771516204661099069584"])
+def test_a_number_may_go_on_where_a_key_ends(masker_of, key):
+    """What is left of it is none: 0 in place of the 1 of 1234 makes 0234."""
+    masker = masker_of(key)
+    for number in (int(f"{digit}{rest}") for digit in range(1, 10) for rest in (234, 0)):
+        numbers = [*key.encode()[:20], number]
+        masked = masker.json(json.dumps({"before": -1.5e300, "numbers": numbers}).encode())
+        assert recovered(masked, key) <= MOST
+        assert json.loads(masked)["before"] == -1.5e300
+        assert len(json.loads(masked)["numbers"]) == len(numbers)
 
 
 def test_honest_hexadecimal_and_base64_stay_as_they_are(masker_of):

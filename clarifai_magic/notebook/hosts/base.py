@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from clarifai_magic.notebook.hosts.hearing import Silence
+    from clarifai_magic.redaction.masking import Masker
     from clarifai_magic.redaction.places import Place
     from clarifai_magic.viewers import Viewer
 
@@ -123,13 +124,15 @@ class Host:
         """The places for the guard: where output is shown, stored or written."""
         yield from ()
 
-    def settle(self, mask: Callable[[str], str]) -> None:  # noqa: ARG002 - for others
+    def settle(self, masker: Masker, gone: Masker | None) -> None:  # noqa: ARG002 - for others
         """Mask stored output for good, because a key may be forgotten now.
 
         Parameters
         ----------
-        mask : callable
-            Masks a text.
+        masker : Masker
+            Of all keys until now.
+        gone : Masker or None
+            Of those whose sessions have ended, if there are any.
         """
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
@@ -145,10 +148,12 @@ class IPythonHost(Host):
 
         yield from of_history(self.shell)
 
-    def settle(self, mask: Callable[[str], str]) -> None:
-        """Also mask what IPython stores."""
-        super().settle(mask)
+    def settle(self, masker: Masker, gone: Masker | None) -> None:
+        """Also mask what IPython stores, and drop what it would show again."""
+        super().settle(masker, gone)
         if (manager := getattr(self.shell, "history_manager", None)) is not None:
-            from clarifai_magic.redaction.history import mask_outputs
+            from clarifai_magic.redaction.history import forget_shown, mask_outputs
 
-            mask_outputs(manager, mask)
+            if gone is not None:
+                forget_shown(self.shell, gone)
+            mask_outputs(manager, masker)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from clarifai_magic.notebook.hosts.hearing import Silence
+    from clarifai_magic.redaction.masking import Masker
     from clarifai_magic.redaction.places import Place
 
 
@@ -44,6 +45,13 @@ class Kernel(IPythonHost):
 
         yield from of_kernel(self.kernel)
         yield from super().places()
+
+    def settle(self, masker: Masker, gone: Masker | None) -> None:
+        """First have all sent that was written to the kernel's own streams."""
+        from clarifai_magic.redaction.places import flush_streams
+
+        flush_streams(self.kernel)
+        super().settle(masker, gone)
 
     def sender(self) -> str:
         """The ID by which a page's requests to a kernel are told from others'."""
