@@ -22,9 +22,10 @@ from ports import for_kernels_of_programs, free_ports
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
+MISSING = f"no browser: {CHROMIUM} is missing (apt-get install chromium)"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -83,11 +84,26 @@ class Jupyter:
 def chromium() -> Iterator[Browser]:
     """Run the browser; its loop runs in this thread until then."""
     if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing (apt-get install chromium)")
+        pytest.skip(MISSING)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def chromium_that_remembers(profile: Path) -> Iterator[BrowserContext]:
+    """Run the browser with a profile, as people do; its loop runs in this thread until then.
+
+    A page that it has seen before costs it half: it has the scripts, and has compiled them.
+    """
+    if not CHROMIUM.exists():
+        pytest.skip(MISSING)
+    with sync_playwright() as playwright:
+        launch = playwright.chromium.launch_persistent_context
+        context = launch(profile, executable_path=CHROMIUM, args=ARGUMENTS)
+        yield context
+        context.close()
 
 
 @contextmanager
