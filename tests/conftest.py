@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytest_plugins = ["nbval.plugin"]
+
+
+def import_jsonschema() -> None:
+    """Without a grammar of IRIs, which nothing here needs: it takes two seconds to make.
+
+    nbval brings jsonschema, so pyproject.toml keeps it from coming before this.
+    """
+    sys.modules["rfc3987_syntax"] = None
+    import jsonschema  # noqa: F401
+
+    del sys.modules["rfc3987_syntax"]
+
+
+import_jsonschema()
+
 # A developer's own keyring is none of the tests' business, nor of the kernels they start.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
@@ -67,9 +83,15 @@ def nothing_left_out(report):
 
 
 def pytest_collection_finish():
-    """Leave what the tests are made of out of every search for garbage: IPython makes many."""
-    gc.collect()
-    gc.freeze()
+    leave_out_of_searches_for_garbage()
+
+
+def leave_out_of_searches_for_garbage(known=set()):  # noqa: B006 - what was there the last time
+    """Leave what was imported out of every search for garbage: IPython makes one with each shell."""
+    if sys.modules.keys() - known:
+        known.update(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_sessionfinish(session):
@@ -129,6 +151,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> Callable[.
 
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    leave_out_of_searches_for_garbage()
     main = sys.modules["__main__"]
     shell = Shell(tmp_path, capsys)
     yield shell
