@@ -33,10 +33,20 @@ from clarifai_magic.errors import (
 )
 from clarifai_magic.sandbox import Sandbox
 
-CODES = [value.number for value in status_code_pb2.StatusCode.DESCRIPTOR.values]
+EVERY_CODE = [value.number for value in status_code_pb2.StatusCode.DESCRIPTOR.values]
+OF_CALLS_AND_KEYS = range(10_000, 12_000)
 WRONG_KIND = status_code_pb2.CONN_AUTH_METHOD_DISABLED
 OTHER_KEY = "0ddba11" * 4 + "cafe"
 BUSY = {status_code_pb2.CONN_THROTTLED, status_code_pb2.TRY_AGAIN}
+CODES = sorted(
+    {code for code in EVERY_CODE if code in OF_CALLS_AND_KEYS}
+    | BUSY
+    | {
+        min(code for code in EVERY_CODE if code // 100 == group)
+        for group in {c // 100 for c in EVERY_CODE}
+    }
+)
+"""All that are about keys, and of what they are not told apart by, the first of each group."""
 
 
 @pytest.fixture(scope="module")
