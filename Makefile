@@ -6,8 +6,22 @@ PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # What the group `test` is enough for.
 TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
 EVERYTHING = --nbval $(PARALLEL) tests notebooks --ignore $(CLIENTS_NOTEBOOK)
-# What a version of Python may change shows in the quick tests.
+# What a version of Python may change shows in the quick tests of these: threads and loops, how
+# a fork and an interpreter end, sockets, tracebacks and warnings, syntax trees and tokens, patterns and
+# streams, argparse, paths, pickles, terminals, and how little an import brings. All else is the same
+# Python in each of them, and is tried by test-main.
 EVERY_PYTHON := -m pytest --nbval -m "not dev and not slow" $(PARALLEL)
+VERSIONS_TESTS := tests/bulk/test_meetings.py tests/notebook/test_samples_cells.py \
+	tests/notebook/test_samples_untouched.py tests/redaction/test_masking.py \
+	tests/audit/test_corpus.py tests/audit/test_files.py tests/bridge/test_broker.py \
+	tests/bridge/test_http1.py tests/bridge/test_http2.py tests/bulk/test_saving.py \
+	tests/client/test_aio_channel.py tests/client/test_auth_warnings.py tests/client/test_ownership.py \
+	tests/client/test_threads.py tests/notebook/test_after_the_end.py tests/notebook/test_arguments.py \
+	tests/notebook/test_exposure.py tests/notebook/test_magics.py tests/notebook/test_samples.py \
+	tests/notebook/test_samples_show.py tests/notebook/test_xmode.py tests/redaction/test_guard.py \
+	tests/redaction/test_leaks.py tests/sandbox/test_end.py tests/sandbox/test_server.py \
+	tests/test_logging.py tests/test_overlay.py tests/test_package.py tests/test_terminals.py \
+	notebooks/quickstart.ipynb
 CLIENTS_NOTEBOOK := notebooks/clients.ipynb
 # Those of docs/words.txt that are more than a word, the longest of each beginning first.
 PHRASES = $(shell sed -n 's/\(.* .*\)->.*/\1/p' docs/words.txt | sort -r | sed 's/.*/\\b&\\b/' | paste -sd'|' -)
@@ -103,11 +117,7 @@ test-versions: .venv/pip  ## on every other Python of 3.10 to 3.13 that is on PA
 	$(MAKE) .venv/pip $(addprefix test-,$(shell $(BIN)/python tests/pythons.py))
 
 test-3.%: .venv-3.%/test
-	$(<D)/bin/python $(EVERY_PYTHON) tests notebooks --ignore tests/browser \
-		--ignore notebooks/at_scale.ipynb --ignore $(CLIENTS_NOTEBOOK) \
-		--ignore tests/bridge/test_http_auth.py \
-		--ignore tests/bridge/test_of_a_session.py --ignore tests/bridge/test_openai.py \
-		--ignore tests/sandbox/test_openai_protocol.py -o cache_dir=$(<D)/.pytest_cache
+	$(<D)/bin/python $(EVERY_PYTHON) $(VERSIONS_TESTS) -o cache_dir=$(<D)/.pytest_cache
 	$(<D)/bin/python $(EVERY_PYTHON) tests/processes -o cache_dir=$(<D)/.pytest_cache
 
 lint: .venv/dev  ## types, style, the direction of imports, and wording
