@@ -115,6 +115,7 @@ def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
     running = Jupyter(f"http://127.0.0.1:{port}", root)
     for plugin, values in SETTINGS.items():
         running.setting(plugin, values)
+    _unchecked(root / "config" / "labconfig" / "page_config.json")
     options = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,
@@ -154,6 +155,13 @@ def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
             yield running
         finally:
             end(process)
+
+
+def _unchecked(config: Path) -> None:
+    """Have no page ask whether JupyterLab should be built: a program of Node's answers it."""
+    config.parent.mkdir(parents=True, exist_ok=True)
+    there = json.loads(config.read_text()) if config.exists() else {}
+    config.write_text(json.dumps({**there, "buildCheck": False}))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
