@@ -1,7 +1,8 @@
 # Each target is enough by itself on a fresh machine with Python 3.10 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two files at a time, for many tests wait more than they work; in order, for the slow come first.
+# Two files at a time, for many tests wait more than they work; in the order of tests/conftest.py, in
+# which the longest come first.
 PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # What the group `test` is enough for.
 TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
@@ -33,8 +34,9 @@ COLAB_TESTS := tests/colab tests/client/test_aio_channel.py tests/client/test_au
 	tests/notebook/test_terminal.py tests/redaction/test_guard.py tests/redaction/test_leaks.py \
 	tests/test_package.py \
 	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
-# That each layer is needed; one version of IPython shows it.
-ONLY_HERE := tests/redaction/test_leaks.py::test_without_a_layer_its_places_show_the_key
+# That each layer is needed, and that each REST client is known; one version of IPython shows it.
+ONLY_HERE := tests/redaction/test_leaks.py::test_without_a_layer_its_places_show_the_key \
+	tests/notebook/test_samples.py::test_rest_samples_reach_the_sessions_deployment
 # What depends on the versions of everything else that is installed with the package.
 OLDEST_TESTS := tests/client/test_aio_channel.py tests/client/test_auth_warnings.py \
 	tests/client/test_channel.py tests/client/test_retries.py tests/client/test_session.py \
@@ -45,7 +47,7 @@ HOSTS := $(if $(wildcard tests/hosts/test_*.py),test-hosts)
 ENGINES := $(if $(wildcard tests/engines/test_*.py),test-engines)
 
 define ABOUT_TEST
-make test runs everything, two targets at a time, and shows what each says once it has ended:
+make test runs everything, three targets at a time, and shows what each says once it has ended:
 all tests here; forks and processes; other people's clients; with what Colab
 ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
 It takes about 15 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
@@ -57,14 +59,14 @@ $(if $(wildcard /usr/bin/chromium),,$(info Chromium is missing, and with it the 
 $(info )
 endif
 
-.PHONY: demo test coverage test-main test-processes test-clients test-colab test-engines test-hosts \
+.PHONY: demo test quick coverage test-main test-processes test-clients test-colab test-engines test-hosts \
 	test-oldest test-scanners test-versions lint docs dist dependencies prereleases troubleshooting \
 	screenshots bench lab clean
 .SECONDARY:  # an environment made on the way to another target is kept
 
-# The runs of the tests, and what is asked for beside them, go two at a time.
+# The runs of the tests, and what is asked for beside them, go three at a time: each waits half its time.
 ifneq ($(filter test test-versions,$(MAKECMDGOALS)),)
-MAKEFLAGS += --jobs=2 --output-sync
+MAKEFLAGS += --jobs=3 --output-sync
 endif
 
 # .ci/run tells how long each target took.
@@ -77,7 +79,7 @@ demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quicksta
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
 # Those that take longest first.
-test: test-main test-clients $(HOSTS) $(ENGINES) test-processes test-colab test-oldest test-scanners  ## everything
+test: test-main $(HOSTS) $(ENGINES) test-clients test-colab test-processes test-scanners test-oldest  ## everything
 
 test-main: .venv/dev
 	$(BIN)/python -m pytest $(EVERYTHING)
@@ -88,6 +90,9 @@ coverage: .venv/dev  ## what test-main covers; fails below the share in pyprojec
 	$(BIN)/coverage run -m pytest $(EVERYTHING)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+quick: .venv/dev  ## in a minute, whether something is broken
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-processes: .venv/dev
 	$(BIN)/python -m pytest $(PARALLEL) tests/processes
@@ -105,7 +110,7 @@ test-engines: .venv-engines/engines
 	.venv-engines/bin/python -m pytest $(PARALLEL) tests/engines
 
 test-colab: .venv-colab/test
-	.venv-colab/bin/python $(TEST_GROUP) $(COLAB_TESTS) --deselect $(ONLY_HERE)
+	.venv-colab/bin/python $(TEST_GROUP) $(COLAB_TESTS) $(addprefix --deselect ,$(ONLY_HERE))
 
 test-oldest: .venv-oldest/test
 	.venv-oldest/bin/python $(TEST_GROUP) $(OLDEST_TESTS)

@@ -153,6 +153,7 @@ def test_a_dead_host_is_an_error_that_names_the_base():
             connect(Credentials("k" * 32, base=base))
 
 
+@pytest.mark.slow
 def test_a_host_that_never_answers_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         base = f"http://127.0.0.1:{silent.getsockname()[1]}"
