@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,6 @@ from clarifai_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytest_plugins = ["nbval.plugin"]
 
@@ -80,6 +80,28 @@ def nothing_left_out(report):
         _, _, reason = report.longrepr
         report.outcome, report.longrepr = "failed", f"Not in CI: {reason}"
     return report
+
+
+LONGEST = (
+    "browser/test_form_in_browser.py",
+    "browser/test_pages.py",
+    "hosts/test_dashboards.py",
+    "hosts/test_marimo.py",
+    "hosts/test_server_side.py",
+    "engines/test_spark.py",
+    "redaction/test_leaks.py",
+    "notebook/test_snippets.py",
+    "bulk/test_faults_together.py",
+    "bulk/test_failing.py",
+    "notebook/test_form.py",
+)
+"""The files that take longest, which come first: a process that has one last leaves others idle."""
+
+
+def pytest_collection_modifyitems(items):
+    tests = Path(__file__).parent
+    ranks = {tests / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 def pytest_collection_finish():
