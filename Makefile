@@ -23,6 +23,7 @@ VERSIONS_TESTS := tests/bulk/test_meetings.py tests/notebook/test_samples_cells.
 	tests/redaction/test_leaks.py tests/sandbox/test_end.py tests/sandbox/test_server.py \
 	tests/test_logging.py tests/test_overlay.py tests/test_package.py tests/test_terminals.py \
 	notebooks/quickstart.ipynb
+VERSIONS_PROCESSES := tests/processes/test_forks.py tests/processes/test_workers.py
 CLIENTS_NOTEBOOK := notebooks/clients.ipynb
 # Those of docs/words.txt that are more than a word, the longest of each beginning first.
 PHRASES = $(shell sed -n 's/\(.* .*\)->.*/\1/p' docs/words.txt | sort -r | sed 's/.*/\\b&\\b/' | paste -sd'|' -)
@@ -50,8 +51,8 @@ define ABOUT_TEST
 make test runs everything, three targets at a time, and shows what each says once it has ended:
 all tests here; forks and processes; other people's clients; with what Colab
 ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
-It takes about 15 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
-takes ten more. `pytest -m "not slow"` tells in a minute or two whether something is broken.
+It takes about 5 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
+takes ten more. `make quick` tells in a minute whether something is broken.
 endef
 ifneq ($(filter test,$(MAKECMDGOALS)),)
 $(info $(ABOUT_TEST))
@@ -123,7 +124,7 @@ test-versions: .venv/pip  ## on every other Python of 3.10 to 3.13 that is on PA
 
 test-3.%: .venv-3.%/test
 	$(<D)/bin/python $(EVERY_PYTHON) $(VERSIONS_TESTS) -o cache_dir=$(<D)/.pytest_cache
-	$(<D)/bin/python $(EVERY_PYTHON) tests/processes -o cache_dir=$(<D)/.pytest_cache
+	$(<D)/bin/python $(EVERY_PYTHON) $(VERSIONS_PROCESSES) -o cache_dir=$(<D)/.pytest_cache
 
 lint: .venv/dev  ## types, style, the direction of imports, and wording
 	$(BIN)/ruff check .
