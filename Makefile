@@ -6,7 +6,8 @@ BIN := .venv/bin
 PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # What the group `test` is enough for.
 TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
-EVERYTHING = --nbval $(PARALLEL) tests notebooks --ignore $(CLIENTS_NOTEBOOK)
+# Four at a time, or it would be at work when all other runs have ended.
+EVERYTHING = --nbval $(PARALLEL) --numprocesses=4 tests notebooks --ignore $(CLIENTS_NOTEBOOK)
 # What a version of Python may change shows in the quick tests of these: threads and loops, how
 # a fork and an interpreter end, sockets, tracebacks and warnings, syntax trees and tokens, patterns and
 # streams, argparse, paths, pickles, terminals, and how little an import brings. All else is the same

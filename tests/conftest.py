@@ -108,10 +108,13 @@ def pytest_collection_finish():
     leave_out_of_searches_for_garbage()
 
 
-def leave_out_of_searches_for_garbage(known=set()):  # noqa: B006 - what was there the last time
+IMPORTED: set[str] = set()
+
+
+def leave_out_of_searches_for_garbage():
     """Leave what was imported out of every search for garbage: IPython makes one with each shell."""
-    if sys.modules.keys() - known:
-        known.update(sys.modules)
+    if sys.modules.keys() - IMPORTED:
+        IMPORTED.update(sys.modules)
         gc.collect()
         gc.freeze()
 
