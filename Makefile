@@ -1,13 +1,30 @@
 # Each target is enough by itself on a fresh machine with Python 3.10 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two files at a time, for many tests wait more than they work; in order, for the slow come first.
+# Two files at a time, for many tests wait more than they work; in the order of tests/conftest.py, in
+# which the longest come first.
 PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # What the group `test` is enough for.
 TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
-EVERYTHING = --nbval $(PARALLEL) tests notebooks --ignore $(CLIENTS_NOTEBOOK)
-# What a version of Python may change shows in the quick tests.
+# Four at a time, or it would be at work when all other runs have ended.
+EVERYTHING = --nbval $(PARALLEL) --numprocesses=4 tests notebooks --ignore $(CLIENTS_NOTEBOOK)
+# What a version of Python may change shows in the quick tests of these: threads and loops, how
+# a fork and an interpreter end, sockets, tracebacks and warnings, syntax trees and tokens, patterns and
+# streams, argparse, paths, pickles, terminals, and how little an import brings. All else is the same
+# Python in each of them, and is tried by test-main.
 EVERY_PYTHON := -m pytest --nbval -m "not dev and not slow" $(PARALLEL)
+VERSIONS_TESTS := tests/bulk/test_meetings.py tests/notebook/test_samples_cells.py \
+	tests/notebook/test_samples_untouched.py tests/redaction/test_masking.py \
+	tests/audit/test_corpus.py tests/audit/test_files.py tests/bridge/test_broker.py \
+	tests/bridge/test_http1.py tests/bridge/test_http2.py tests/bulk/test_saving.py \
+	tests/client/test_aio_channel.py tests/client/test_auth_warnings.py tests/client/test_ownership.py \
+	tests/client/test_threads.py tests/notebook/test_after_the_end.py tests/notebook/test_arguments.py \
+	tests/notebook/test_exposure.py tests/notebook/test_magics.py tests/notebook/test_samples.py \
+	tests/notebook/test_samples_show.py tests/notebook/test_xmode.py tests/redaction/test_guard.py \
+	tests/redaction/test_leaks.py tests/sandbox/test_end.py tests/sandbox/test_server.py \
+	tests/test_logging.py tests/test_overlay.py tests/test_package.py tests/test_terminals.py \
+	notebooks/quickstart.ipynb
+VERSIONS_PROCESSES := tests/processes/test_forks.py tests/processes/test_workers.py
 CLIENTS_NOTEBOOK := notebooks/clients.ipynb
 # Those of docs/words.txt that are more than a word, the longest of each beginning first.
 PHRASES = $(shell sed -n 's/\(.* .*\)->.*/\1/p' docs/words.txt | sort -r | sed 's/.*/\\b&\\b/' | paste -sd'|' -)
@@ -19,8 +36,9 @@ COLAB_TESTS := tests/colab tests/client/test_aio_channel.py tests/client/test_au
 	tests/notebook/test_terminal.py tests/redaction/test_guard.py tests/redaction/test_leaks.py \
 	tests/test_package.py \
 	notebooks/colab.ipynb notebooks/quickstart.ipynb notebooks/troubleshooting.ipynb
-# That each layer is needed; one version of IPython shows it.
-ONLY_HERE := tests/redaction/test_leaks.py::test_without_a_layer_its_places_show_the_key
+# That each layer is needed, and that each REST client is known; one version of IPython shows it.
+ONLY_HERE := tests/redaction/test_leaks.py::test_without_a_layer_its_places_show_the_key \
+	tests/notebook/test_samples.py::test_rest_samples_reach_the_sessions_deployment
 # What depends on the versions of everything else that is installed with the package.
 OLDEST_TESTS := tests/client/test_aio_channel.py tests/client/test_auth_warnings.py \
 	tests/client/test_channel.py tests/client/test_retries.py tests/client/test_session.py \
@@ -31,11 +49,11 @@ HOSTS := $(if $(wildcard tests/hosts/test_*.py),test-hosts)
 ENGINES := $(if $(wildcard tests/engines/test_*.py),test-engines)
 
 define ABOUT_TEST
-make test runs everything, two targets at a time, and shows what each says once it has ended:
+make test runs everything, three targets at a time, and shows what each says once it has ended:
 all tests here; forks and processes; other people's clients; with what Colab
 ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
-It takes about 15 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
-takes ten more. `pytest -m "not slow"` tells in a minute or two whether something is broken.
+It takes about 5 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
+takes ten more. `make quick` tells in a minute whether something is broken.
 endef
 ifneq ($(filter test,$(MAKECMDGOALS)),)
 $(info $(ABOUT_TEST))
@@ -43,14 +61,14 @@ $(if $(wildcard /usr/bin/chromium),,$(info Chromium is missing, and with it the 
 $(info )
 endif
 
-.PHONY: demo test coverage test-main test-processes test-clients test-colab test-engines test-hosts \
+.PHONY: demo test quick coverage test-main test-processes test-clients test-colab test-engines test-hosts \
 	test-oldest test-scanners test-versions lint docs dist dependencies prereleases troubleshooting \
 	screenshots bench lab clean
 .SECONDARY:  # an environment made on the way to another target is kept
 
-# The runs of the tests, and what is asked for beside them, go two at a time.
+# The runs of the tests, and what is asked for beside them, go three at a time: each waits half its time.
 ifneq ($(filter test test-versions,$(MAKECMDGOALS)),)
-MAKEFLAGS += --jobs=2 --output-sync
+MAKEFLAGS += --jobs=3 --output-sync
 endif
 
 # .ci/run tells how long each target took.
@@ -63,7 +81,7 @@ demo: .venv/demo  ## sign a real kernel in to the sandbox and print the quicksta
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
 # Those that take longest first.
-test: test-main test-clients $(HOSTS) $(ENGINES) test-processes test-colab test-oldest test-scanners  ## everything
+test: test-main $(HOSTS) $(ENGINES) test-clients test-colab test-processes test-scanners test-oldest  ## everything
 
 test-main: .venv/dev
 	$(BIN)/python -m pytest $(EVERYTHING)
@@ -74,6 +92,9 @@ coverage: .venv/dev  ## what test-main covers; fails below the share in pyprojec
 	$(BIN)/coverage run -m pytest $(EVERYTHING)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+quick: .venv/dev  ## in a minute, whether something is broken
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-processes: .venv/dev
 	$(BIN)/python -m pytest $(PARALLEL) tests/processes
@@ -91,7 +112,7 @@ test-engines: .venv-engines/engines
 	.venv-engines/bin/python -m pytest $(PARALLEL) tests/engines
 
 test-colab: .venv-colab/test
-	.venv-colab/bin/python $(TEST_GROUP) $(COLAB_TESTS) --deselect $(ONLY_HERE)
+	.venv-colab/bin/python $(TEST_GROUP) $(COLAB_TESTS) $(addprefix --deselect ,$(ONLY_HERE))
 
 test-oldest: .venv-oldest/test
 	.venv-oldest/bin/python $(TEST_GROUP) $(OLDEST_TESTS)
@@ -103,12 +124,8 @@ test-versions: .venv/pip  ## on every other Python of 3.10 to 3.13 that is on PA
 	$(MAKE) .venv/pip $(addprefix test-,$(shell $(BIN)/python tests/pythons.py))
 
 test-3.%: .venv-3.%/test
-	$(<D)/bin/python $(EVERY_PYTHON) tests notebooks --ignore tests/browser \
-		--ignore notebooks/at_scale.ipynb --ignore $(CLIENTS_NOTEBOOK) \
-		--ignore tests/bridge/test_http_auth.py \
-		--ignore tests/bridge/test_of_a_session.py --ignore tests/bridge/test_openai.py \
-		--ignore tests/sandbox/test_openai_protocol.py -o cache_dir=$(<D)/.pytest_cache
-	$(<D)/bin/python $(EVERY_PYTHON) tests/processes -o cache_dir=$(<D)/.pytest_cache
+	$(<D)/bin/python $(EVERY_PYTHON) $(VERSIONS_TESTS) -o cache_dir=$(<D)/.pytest_cache
+	$(<D)/bin/python $(EVERY_PYTHON) $(VERSIONS_PROCESSES) -o cache_dir=$(<D)/.pytest_cache
 
 lint: .venv/dev  ## types, style, the direction of imports, and wording
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,22 @@ from clarifai_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+pytest_plugins = ["nbval.plugin"]
+
+
+def import_jsonschema() -> None:
+    """Without a grammar of IRIs, which nothing here needs: it takes two seconds to make.
+
+    nbval brings jsonschema, so pyproject.toml keeps it from coming before this.
+    """
+    sys.modules["rfc3987_syntax"] = None
+    import jsonschema  # noqa: F401
+
+    del sys.modules["rfc3987_syntax"]
+
+
+import_jsonschema()
 
 # A developer's own keyring is none of the tests' business, nor of the kernels they start.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
@@ -66,10 +82,41 @@ def nothing_left_out(report):
     return report
 
 
+LONGEST = (
+    "browser/test_form_in_browser.py",
+    "browser/test_pages.py",
+    "hosts/test_dashboards.py",
+    "hosts/test_marimo.py",
+    "hosts/test_server_side.py",
+    "engines/test_spark.py",
+    "redaction/test_leaks.py",
+    "notebook/test_snippets.py",
+    "bulk/test_faults_together.py",
+    "bulk/test_failing.py",
+    "notebook/test_form.py",
+)
+"""The files that take longest, which come first: a process that has one last leaves others idle."""
+
+
+def pytest_collection_modifyitems(items):
+    tests = Path(__file__).parent
+    ranks = {tests / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 def pytest_collection_finish():
-    """Leave what the tests are made of out of every search for garbage: IPython makes many."""
-    gc.collect()
-    gc.freeze()
+    leave_out_of_searches_for_garbage()
+
+
+IMPORTED: set[str] = set()
+
+
+def leave_out_of_searches_for_garbage():
+    """Leave what was imported out of every search for garbage: IPython makes one with each shell."""
+    if sys.modules.keys() - IMPORTED:
+        IMPORTED.update(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_sessionfinish(session):
@@ -129,6 +176,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> Callable[.
 
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    leave_out_of_searches_for_garbage()
     main = sys.modules["__main__"]
     shell = Shell(tmp_path, capsys)
     yield shell

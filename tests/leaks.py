@@ -309,7 +309,7 @@ def matrix_in_kernel(
                     form: running.recovered(f"text = forms[{form!r}]\n{cell}", key)
                     for form in FORMS
                 }
-        for place, (cell, name) in FILES.items():
+        for place, (cell, name) in _wanted_files(only).items():
             running.seen(cell)
             found[place] = {ALL: recovered((folder / name).read_text(), key)}
     return found
@@ -324,7 +324,8 @@ def matrix_in_terminal(
 
     places = _wanted({**PLACES, **TERMINAL_PLACES}, only)
     cells = {place: f"{JOINED}\n{cell}" for place, cell in places.items()}
-    cells |= {place: cell for place, (cell, _) in FILES.items()}
+    files = _wanted_files(only)
+    cells |= {place: cell for place, (cell, _) in files.items()}
     first = [f"typed = '{key}'", prepare, LOGGED, sabotage, TOGETHER]
     (folder / "drive.py").write_text(PREPARE + DRIVER.format(cells=cells, first=first))
     shell = PopenSpawn(
@@ -338,7 +339,7 @@ def matrix_in_terminal(
         shell.sendline(f"go({place!r})")
         shell.expect(f"<<{number}>>")
         found[place] = {ALL: recovered(shell.before, key)}
-    for place, (_, name) in FILES.items():
+    for place, (_, name) in files.items():
         found[place] = {ALL: recovered((folder / name).read_text(), key)}
     shell.sendline("exit")
     shell.expect(EOF)
@@ -348,9 +349,13 @@ def matrix_in_terminal(
 
 
 def _wanted(places: dict[str, str], only: Collection[str]) -> dict[str, str]:
-    """Those places, and the two whose output is in the files."""
-    wanted = {"print", "a result", *only} if only else places
-    return {place: cell for place, cell in places.items() if place in wanted}
+    """Those places; before files, the two whose output is in these."""
+    wanted = {"print", "a result", *only} if FILES.keys() & only else only
+    return {place: cell for place, cell in places.items() if place in wanted or not only}
+
+
+def _wanted_files(only: Collection[str]) -> dict[str, tuple[str, str]]:
+    return FILES if FILES.keys() & only or not only else {}
 
 
 DRIVER = """

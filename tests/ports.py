@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
+import itertools
+import os
 import secrets
 import socket
+import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.connect import LocalPortCache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIRST, SIZE, COUNT = 20_000, 200, 60
+"""Of the ports that the system hands to nobody, each process has some to itself."""
+
+LOCKS = Path(tempfile.gettempdir(), f"ports-of-tests-{os.getuid()}")
+
+
+@functools.cache
+def _own() -> Iterator[int]:
+    """This process's ports: what two choose at once, one of them finds in use."""
+    LOCKS.mkdir(exist_ok=True)
+    starts = [FIRST + number * SIZE for number in range(COUNT)]
+    secrets.SystemRandom().shuffle(starts)
+    for start in starts:
+        lock = os.open(LOCKS / str(start), os.O_CREAT | os.O_RDWR)  # held until the process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+        else:
+            return itertools.cycle(range(start, start + SIZE))
+    raise RuntimeError(f"{COUNT} processes have all the ports: see {LOCKS}")
 
 
 def free_ports(count: int) -> list[int]:
@@ -16,13 +46,13 @@ def free_ports(count: int) -> list[int]:
 
     Of those that the system hands out, another program may get one before the server has it.
     """
-    ports: set[int] = set()
+    ports: list[int] = []
     while len(ports) < count:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = next(_own())
         with socket.socket() as tried, suppress(OSError):
             tried.bind(("127.0.0.1", port))
-            ports.add(port)
-    return [*ports]
+            ports.append(port)
+    return ports
 
 
 def for_kernels() -> None:

@@ -6,7 +6,14 @@ import pytest
 from faults import FAULTS, KEY_SHAPED, PAGE, page
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.title)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, marks=pytest.mark.slow if fault.base == "silent" else ())
+        for fault in FAULTS
+    ],
+    ids=lambda fault: fault.title,
+)
 def test_a_fault_is_told_in_few_words_with_what_to_do(fault):
     error = fault.provoke()
     assert error.code == fault.code

@@ -15,4 +15,4 @@ import machine  # noqa: E402
 def test_what_is_there_is_what_open_sessions_account_for(shell, monkeypatch):
     with machine.world(shell, monkeypatch) as world:
         world.warm_up()
-        machine.run(machine.Machine, world, examples=80, steps=15)
+        machine.run(machine.Machine, world, examples=30, steps=15)

@@ -175,6 +175,7 @@ def test_a_server_that_wants_a_certificate_of_the_client_is_no_untrusted_one(cer
         assert "may require a client certificate" in error.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_port_that_accepts_and_says_nothing_is_given_up(scheme):
     with listening(silence) as port:

@@ -386,6 +386,7 @@ def test_bodies_that_never_end_hold_nobody_up():
             each.socket.close()
 
 
+@pytest.mark.slow
 def test_idle_connections_hold_nobody_up():
     def serve(heard):
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from jupyter import Opened, chromium, jupyter
+from jupyter import Opened, chromium_that_remembers, jupyter
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -16,8 +16,9 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
+def browser(tmp_path_factory):
+    """One person's: what is of a test is its notebook, workspace and kernel."""
+    with chromium_that_remembers(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 
 
@@ -41,10 +42,10 @@ def front_end(request):
 def open_notebook(server, browser, request, sandbox):
     pages = []
 
-    def opened(*cells: str, front_end: str = NOTEBOOK, file=None, **options) -> Opened:
+    def opened(*cells: str, front_end: str = NOTEBOOK, file=None) -> Opened:
         name = f"n{len(list((server.root / 'work').iterdir()))}"
         file = file or server.notebook(name, *cells)
-        pages.append(browser.new_page(**options))
+        pages.append(browser.new_page())
         path = front_end.format(page=f"{file.stem}-{len(pages)}", file=file.name)
         return Opened(pages[-1], f"{server.url}/{path}", file)
 

@@ -22,9 +22,10 @@ from ports import for_kernels_of_programs, free_ports
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
+MISSING = f"no browser: {CHROMIUM} is missing (apt-get install chromium)"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -83,11 +84,26 @@ class Jupyter:
 def chromium() -> Iterator[Browser]:
     """Run the browser; its loop runs in this thread until then."""
     if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing (apt-get install chromium)")
+        pytest.skip(MISSING)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def chromium_that_remembers(profile: Path) -> Iterator[BrowserContext]:
+    """Run the browser with a profile, as people do; its loop runs in this thread until then.
+
+    A page that it has seen before costs it half: it has the scripts, and has compiled them.
+    """
+    if not CHROMIUM.exists():
+        pytest.skip(MISSING)
+    with sync_playwright() as playwright:
+        launch = playwright.chromium.launch_persistent_context
+        context = launch(profile, executable_path=CHROMIUM, args=ARGUMENTS)
+        yield context
+        context.close()
 
 
 @contextmanager
@@ -99,6 +115,7 @@ def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
     running = Jupyter(f"http://127.0.0.1:{port}", root)
     for plugin, values in SETTINGS.items():
         running.setting(plugin, values)
+    _unchecked(root / "config" / "labconfig" / "page_config.json")
     options = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,
@@ -138,6 +155,13 @@ def jupyter(root: Path, base: str) -> Iterator[Jupyter]:
             yield running
         finally:
             end(process)
+
+
+def _unchecked(config: Path) -> None:
+    """Have no page ask whether JupyterLab should be built: a program of Node's answers it."""
+    config.parent.mkdir(parents=True, exist_ok=True)
+    there = json.loads(config.read_text()) if config.exists() else {}
+    config.write_text(json.dumps({**there, "buildCheck": False}))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

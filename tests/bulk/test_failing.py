@@ -184,6 +184,7 @@ def test_an_interrupt_while_the_reason_of_a_failure_is_looked_for_tells_it_may_h
     assert {index for index, each in answers.failures.items() if each.maybe_done} == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_model_that_is_on_its_way_is_waited_for_and_told(capsys):
     states = [codes.MODEL_QUEUED_FOR_DEPLOYMENT, codes.MODEL_DEPLOYING, codes.MODEL_LOADING]
     states += [codes.MODEL_BUSY_PLEASE_RETRY] * 2
@@ -224,6 +225,7 @@ def test_a_model_on_its_way_is_told_when_the_calls_own_time_is_over():
     assert answers.failures[0].status_code == codes.MODEL_DEPLOYING
 
 
+@pytest.mark.slow
 def test_it_is_told_too_if_the_time_is_over_in_the_middle_of_an_attempt():
     attempts, over = itertools.count(), threading.Event()
 
@@ -419,6 +421,7 @@ def test_what_changes_something_and_had_no_connection_in_its_time_was_not_done()
     assert not any(each.maybe_done for each in answers.failures.values())
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_ends_the_map_with_what_is_done(monkeypatch):
     monkeypatch.setattr(breaker, "OUTAGE_PATIENCE", 2.0)
     dead = threading.Event()

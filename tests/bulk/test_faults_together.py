@@ -116,6 +116,7 @@ def only_in_resume():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_in_resume")
 @pytest.mark.parametrize("seed", range(3))
 def test_interrupts_at_any_moment_lose_nothing_and_do_nothing_twice(seed, tmp_path):

@@ -240,6 +240,7 @@ def test_answers_that_were_read_without_items_tell_how_to_go_on(served, path, go
     assert go_on(session.resume(path)).left == []
 
 
+@pytest.mark.slow
 def test_two_maps_at_once_do_not_write_one_file(path):
     begun, go_on = threading.Event(), threading.Event()
 
@@ -384,6 +385,7 @@ def test_what_changes_something_is_done_once_in_spite_of_a_kill(server, path):
     assert not answers.left
 
 
+@pytest.mark.slow
 def test_a_file_that_is_in_use_is_told_before_anything_is_called(served, path):
     session, server = served
     quietly(session, "PostModelOutputs", map(prediction, range(5)), save=path)

@@ -225,6 +225,7 @@ class Proxy:
         self._listener.close()
 
 
+@pytest.mark.slow
 def test_an_idle_connection_is_given_up_before_a_router_forgets_it(sandbox, monkeypatch):
     monkeypatch.setattr(transport, "_IDLE_MS", 1000)
     port = int(sandbox.base.rpartition(":")[2])

@@ -12,6 +12,7 @@ from clarifai_magic.client.signing_in import sign_in
 from clarifai_magic.errors import RefusedError, UnreachableError
 
 
+@pytest.mark.slow
 def test_the_connection_is_made_while_the_sessions_class_is_imported():
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)  # seconds

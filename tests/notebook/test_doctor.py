@@ -61,6 +61,7 @@ def test_without_a_network_the_rest_is_reported():
     assert "clarifai-grpc 1" in text
 
 
+@pytest.mark.slow
 def test_a_silent_host_does_not_hold_the_report_up(monkeypatch):
     monkeypatch.setattr(doctor, "PATIENCE", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:

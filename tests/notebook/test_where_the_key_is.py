@@ -145,6 +145,7 @@ def test_the_key_is_in_its_keeper_alone(exporting, sandbox, tmp_path):
     search(exporting, sandbox, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.dev
 def test_so_it_is_while_other_clients_work(exporting, sandbox, upstream, tmp_path):
     assert exporting(OPENAI) == "Hello\n"

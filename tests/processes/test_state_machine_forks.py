@@ -67,4 +67,4 @@ class ForkingMachine(machine.Machine):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python's, of fork beside threads
 def test_a_fork_and_its_parent_each_have_what_their_open_sessions_account_for(shell, monkeypatch):
     with machine.world(shell, monkeypatch) as world:
-        machine.run(ForkingMachine, world, examples=40, steps=15)
+        machine.run(ForkingMachine, world, examples=15, steps=15)

@@ -30,7 +30,7 @@ KEYS = [
     "a1B2c3D4e",
     "not-that-fruit-but-another-berry",
     "9F" * 3 + "0123456789abcdefABCDEFGHIJ",
-    "k" * 500 + "0123456789ab",
+    pytest.param("k" * 500 + "0123456789ab", marks=pytest.mark.slow),
     "0x" * 2 + "3f9a1c7be0d25864" * 31 + "xx.key-of-512-ch",
     ODD,
 ]
@@ -128,8 +128,9 @@ def test_any_key_is_masked(masker_of, key):
         json.dumps("\n".join(key)),
         json.dumps("\n".join(key) + "filler" * 1000),
     ):
-        assert MASK in masker.text(text)
-        assert recovered(masker.text(text), key) <= MOST * max(len(key), 32) // 32
+        shown = masker.text(text)
+        assert MASK in shown
+        assert recovered(shown, key) <= MOST * max(len(key), 32) // 32
 
 
 @pytest.mark.slow

@@ -221,6 +221,7 @@ def test_tls_without_trustme_says_what_to_install(monkeypatch):
         Sandbox(tls=True).start()
 
 
+@pytest.mark.slow
 def test_close_ends_connections_that_are_just_beginning():
     for _ in range(20):
         with Sandbox() as sandbox:
