@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Two files at a time, for many tests wait more than they work; in the order of tests/conftest.py, in
 # which the longest come first.
-PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# tests/conftest.py brings nbval, two seconds faster.
+PARALLEL := -p no:nbval --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # What the group `test` is enough for.
 TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
 # Four at a time, or it would be at work when all other runs have ended.

@@ -23,21 +23,20 @@ from clarifai_magic.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytest_plugins = ["nbval.plugin"]
+pytest_plugins: list[str] = []
 
 
-def import_jsonschema() -> None:
-    """Without a grammar of IRIs, which nothing here needs: it takes two seconds to make.
-
-    nbval brings jsonschema, so pyproject.toml keeps it from coming before this.
-    """
+def bring_nbval() -> None:
+    """Without the grammar of IRIs of its JSON schemas: nothing needs it, and it takes two seconds."""
     sys.modules["rfc3987_syntax"] = None
+    pytest_plugins.append("nbval.plugin")
     import jsonschema  # noqa: F401
 
     del sys.modules["rfc3987_syntax"]
 
 
-import_jsonschema()
+if "nbval.plugin" not in sys.modules:  # the Makefile's runs keep it from coming before this
+    bring_nbval()
 
 # A developer's own keyring is none of the tests' business, nor of the kernels they start.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
