@@ -7,6 +7,7 @@ import random
 import sys
 from types import SimpleNamespace
 
+import IPython
 import pytest
 from jupyter_client.session import Session
 from leaks import kernel
@@ -191,9 +192,9 @@ def test_an_error_that_showed_a_key_is_not_told_again_after_logout(
     assert recovered(shell.run("%tb"), sandbox.keys.pat) <= MOST
 
 
+@pytest.mark.skipif(IPython.version_info < (9,), reason="exports no displays")
 @pytest.mark.parametrize("end", ["", "%clarifai_auth logout"])
 def test_documents_are_masked_in_an_exported_notebook(shell, environment, sandbox, tmp_path, end):
-    pytest.importorskip("IPython", minversion="9")  # earlier ones export no displays
     environment(PAT=sandbox.keys.pat, APP_ID="main")
     shell.run("%clarifai_auth\nimport os; key = os.environ['CLARIFAI_PAT']")
     for data in ("{'rows': [{'key': key}], key: 1}", "[[*key.encode()], [1, key]]"):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from clarifai_magic import marimo, viewers
+from clarifai_magic import viewers
+from clarifai_magic.marimo import runtime
 from clarifai_magic.notebook.hosts.base import Asks, Host
 
 __all__ = ["Asks", "Host", "current"]
@@ -34,7 +35,7 @@ def current(shell: Any = None) -> Host:
         from IPython import get_ipython
 
         shell = get_ipython()
-    if marimo.runtime() is not None:
+    if runtime() is not None:
         from clarifai_magic.notebook.hosts.marimo import in_marimo
 
         return in_marimo()
