@@ -53,7 +53,7 @@ define ABOUT_TEST
 make test runs everything, three targets at a time, and shows what each says once it has ended:
 all tests here; forks and processes; other people's clients; with what Colab
 ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
-It takes about 5 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
+It takes about 9 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
 takes ten more. `make quick` tells in a minute whether something is broken.
 endef
 ifneq ($(filter test,$(MAKECMDGOALS)),)
