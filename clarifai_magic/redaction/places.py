@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from clarifai_magic.redaction.masking import Masker
 
-_MARK = "\0"  # which the kernel itself writes to end such a thread
+_MARK = "\x7f"  # terminals and logs, to which the thread copies it, show nothing for it
 _PATIENCE = 1.0  # seconds for a thread that is late
 
 
@@ -103,8 +103,9 @@ def _await_programs(stream: Any) -> None:
     write, came = stream.write, threading.Event()
 
     def write_all_but_the_mark(text: str) -> Any:
-        written = write(text.replace(_MARK, "", 1))
-        if _MARK in text:
+        before, mark, behind = text.rpartition(_MARK)
+        written = write(before + behind)
+        if mark:
             came.set()
         return written
 
