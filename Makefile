@@ -7,8 +7,8 @@ BIN := .venv/bin
 PARALLEL := -p no:nbval --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # What the group `test` is enough for.
 TEST_GROUP := -m pytest --nbval -m "not dev" $(PARALLEL)
-# Four at a time, or it would be at work when all other runs have ended.
-EVERYTHING = --nbval $(PARALLEL) --numprocesses=4 tests notebooks --ignore $(CLIENTS_NOTEBOOK)
+# Three at a time, or it would be at work when all other runs have ended.
+EVERYTHING = --nbval $(PARALLEL) --numprocesses=3 tests notebooks --ignore $(CLIENTS_NOTEBOOK)
 # What a version of Python may change shows in the quick tests of these: threads and loops, how
 # a fork and an interpreter end, sockets, tracebacks and warnings, syntax trees and tokens, patterns and
 # streams, argparse, paths, pickles, terminals, and how little an import brings. All else is the same
@@ -50,10 +50,10 @@ HOSTS := $(if $(wildcard tests/hosts/test_*.py),test-hosts)
 ENGINES := $(if $(wildcard tests/engines/test_*.py),test-engines)
 
 define ABOUT_TEST
-make test runs everything, three targets at a time, and shows what each says once it has ended:
+make test runs everything, two targets at a time, and shows what each says once it has ended:
 all tests here; forks and processes; other people's clients; with what Colab
 ships; with the oldest dependencies; other scanners$(and $(HOSTS),; hosts of notebooks)$(and $(ENGINES),; clusters).
-It takes about 9 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
+It takes about 10 minutes on two cores. The first time pip installs 2 GB into .venv and .venv-*, which
 takes ten more. `make quick` tells in a minute whether something is broken.
 endef
 ifneq ($(filter test,$(MAKECMDGOALS)),)
@@ -67,9 +67,9 @@ endif
 	screenshots bench lab clean
 .SECONDARY:  # an environment made on the way to another target is kept
 
-# The runs of the tests, and what is asked for beside them, go three at a time: each waits half its time.
+# The runs of the tests, and what is asked for beside them, go two at a time: each waits half its time.
 ifneq ($(filter test test-versions,$(MAKECMDGOALS)),)
-MAKEFLAGS += --jobs=3 --output-sync
+MAKEFLAGS += --jobs=2 --output-sync
 endif
 
 # .ci/run tells how long each target took.

@@ -149,6 +149,11 @@ def once(condition, act):
     return thread
 
 
+def in_the_middle(added):
+    """Whether inputs are being added right now, and not for the first time."""
+    return lambda: added() > 100 and added() < added()
+
+
 def without_ids(count):
     items = [text_input(number) for number in range(count)]
     for item in items:

@@ -16,6 +16,7 @@ from conftest import (
     OF_THE_APP,
     PREDICTING,
     files_with,
+    in_the_middle,
     interrupt,
     once,
     prepared,
@@ -94,7 +95,7 @@ def test_a_killed_worker_does_not_cost_an_answer(session, dask):
 
 def test_what_a_killed_worker_may_have_done_is_not_done_twice(session, dask, added):
     answers = prepared(session, "PostInputs", without_ids(4000), batch=1, client=dask)
-    kill_a_worker_once(dask, lambda: added() > 100)
+    kill_a_worker_once(dask, in_the_middle(added))
     answers.resume()
     assert answers.failures
     assert all(error.maybe_done for error in answers.failures.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ from conftest import (
     OF_THE_APP,
     PREDICTING,
     files_with,
+    in_the_middle,
     once,
     prepared,
     without_ids,
@@ -24,13 +26,24 @@ from clarifai_magic.client.internals import internals
 from clarifai_magic.errors import CallError, ItemsError
 
 
-def kill_a_worker_once(condition):
-    def kill():
-        every = psutil.Process().children(recursive=True)
-        worker = next(each for each in every if "worked" in " ".join(each.cmdline()))
-        os.kill(worker.pid, signal.SIGKILL)
+def workers():
+    """The processes that make calls just now."""
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "worked" in " ".join(each.cmdline()):
+                found.append(each.pid)
+    return found
 
-    return once(condition, kill)
+
+def kill_a_worker_once(condition):
+    found = []
+
+    def is_time():
+        found[:] = workers()  # first, because it takes longer than their work may last
+        return found and condition()
+
+    return once(is_time, lambda: os.kill(found[0], signal.SIGKILL))
 
 
 class TestAsOnAnyCluster(Contract):
@@ -53,7 +66,7 @@ def test_a_killed_worker_does_not_cost_an_answer(session, ray):
 
 def test_what_a_killed_worker_may_have_done_is_not_done_twice(session, ray, added):
     answers = prepared(session, "PostInputs", without_ids(4000), batch=1, client=ray)
-    kill_a_worker_once(lambda: added() > 100)
+    kill_a_worker_once(in_the_middle(added))
     answers.resume()
     assert answers.failures
     assert all(error.maybe_done for error in answers.failures.values())
