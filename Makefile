@@ -23,7 +23,7 @@ VERSIONS_TESTS := tests/bulk/test_meetings.py tests/notebook/test_samples_cells.
 	tests/notebook/test_exposure.py tests/notebook/test_magics.py tests/notebook/test_samples.py \
 	tests/notebook/test_samples_show.py tests/notebook/test_xmode.py tests/redaction/test_guard.py \
 	tests/redaction/test_leaks.py tests/sandbox/test_end.py tests/sandbox/test_server.py \
-	tests/test_logging.py tests/test_overlay.py tests/test_package.py tests/test_terminals.py \
+	tests/test_importing.py tests/test_logging.py tests/test_overlay.py tests/test_package.py tests/test_terminals.py \
 	notebooks/quickstart.ipynb
 VERSIONS_PROCESSES := tests/processes/test_forks.py tests/processes/test_workers.py
 CLIENTS_NOTEBOOK := notebooks/clients.ipynb
@@ -67,7 +67,7 @@ endif
 	screenshots bench lab clean
 .SECONDARY:  # an environment made on the way to another target is kept
 
-# The runs of the tests, and what is asked for beside them, go two at a time: each waits half its time.
+# The runs of the tests, and what is asked for beside them, go two at a time.
 ifneq ($(filter test test-versions,$(MAKECMDGOALS)),)
 MAKEFLAGS += --jobs=2 --output-sync
 endif

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def when_imported(name: str, act: Callable[[ModuleType], object]) -> Callable[[], object]:
+def when_imported(name: str, act: Callable[[ModuleType], object]) -> None:
     """Call `act` once with a module: now if it is imported, else when it will be.
 
     Parameters
@@ -23,18 +23,12 @@ def when_imported(name: str, act: Callable[[ModuleType], object]) -> Callable[[]
         The module's full name.
     act : callable
         Takes the module, after its code has run.
-
-    Returns
-    -------
-    callable
-        Ends the wait; calling it twice is harmless.
     """
     finder = _Finder(name, act)
     # First, so that an import that another thread begins now is not missed.
     sys.meta_path.insert(0, finder)
     if name in sys.modules:
         finder.tell(import_module(name))  # which waits until its code has run
-    return finder.remove
 
 
 class _Finder:
@@ -66,14 +60,9 @@ class _Finder:
         loader.exec_module = exec_module  # type: ignore[method-assign]
 
     def tell(self, module: ModuleType) -> None:
-        """Act, and end the wait; of two threads, one acts."""
-        if self.remove():
-            self._act(module)
-
-    def remove(self) -> bool:
-        """End the wait; whether it had not ended before."""
+        """Act, and wait no longer; of two threads, one acts."""
         try:
             sys.meta_path.remove(self)
         except ValueError:
-            return False
-        return True
+            return
+        self._act(module)

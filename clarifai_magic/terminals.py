@@ -25,7 +25,7 @@ except ImportError:  # on Windows, which has no fork either
     fcntl = termios = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 def no_fork_while(holder: object) -> None:
@@ -48,8 +48,9 @@ class _Replacement:
         # Reentrant, because the garbage collector may free a holder anywhere.
         self._lock = threading.RLock()
         self._holders = 0
-        self._stop: Callable[[], object] | None = None
-        self._restore: Callable[[], object] | None = None
+        self._kind: Any = None
+        self._original: Any = None
+        self._present: Any = None
         # A child must not start with a lock that another thread of the parent holds.
         os.register_at_fork(
             before=self._lock.acquire,
@@ -57,38 +58,32 @@ class _Replacement:
             after_in_child=self._lock.release,
         )
 
+    def came(self, ptyprocess: Any) -> None:
+        with self._lock:
+            self._kind = ptyprocess.PtyProcess
+            self._settle()
+
     def hold(self) -> None:
         with self._lock:
             self._holders += 1
-            is_first = self._holders == 1
-        if is_first:
-            # Without the lock: this waits for a thread that imports it, which takes the lock.
-            stop = when_imported("ptyprocess.ptyprocess", self._replace)
-            with self._lock:
-                self._stop = stop
+            self._settle()
 
     def release(self) -> None:
-        """Count; after the last, restore the original."""
         with self._lock:
             self._holders -= 1
-            if not self._holders:
-                for undo in filter(None, (self._stop, self._restore)):
-                    undo()
-                self._stop = self._restore = None
+            self._settle()
 
-    def _replace(self, ptyprocess: Any) -> None:
-        kind = ptyprocess.PtyProcess
-        with self._lock:
-            if not self._holders or self._restore:
-                return
-            original = kind.__dict__["spawn"]
-            present = kind.spawn = classmethod(self._instead_of(original))
-
-            def restore() -> None:
-                if kind.__dict__["spawn"] is present:  # other code has not wrapped it
-                    kind.spawn = original
-
-            self._restore = restore
+    def _settle(self) -> None:
+        """Replace it for the first holder; after the last, restore it."""
+        if self._kind is None:
+            return
+        if self._holders and self._present is None:
+            self._original = self._kind.__dict__["spawn"]
+            self._present = self._kind.spawn = classmethod(self._instead_of(self._original))
+        elif not self._holders and self._present is not None:
+            if self._kind.__dict__["spawn"] is self._present:  # no other code has wrapped it
+                self._kind.spawn = self._original
+            self._present = None
 
     def _instead_of(self, original: Any) -> Any:
         def spawn(  # noqa: PLR0913 - ptyprocess's own signature
@@ -146,3 +141,4 @@ def _inheritable() -> Iterator[int]:
 
 if fcntl is not None:
     _replacement = _Replacement()
+    when_imported("ptyprocess.ptyprocess", _replacement.came)

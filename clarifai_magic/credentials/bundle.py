@@ -128,6 +128,9 @@ class Credentials(Unpicklable):
     def __setattr__(self, name: str, _value: Any) -> NoReturn:
         raise AttributeError(f"Credentials do not change: use replaced({name}=…).")
 
+    def __delattr__(self, name: str) -> NoReturn:
+        self.__setattr__(name, "")
+
     def _compared(self) -> tuple[Any, ...]:
         key = str.__str__(self.key)
         return key, self.user_id, self.app_id, self.base, self.root_certificates, self.source

@@ -24,6 +24,8 @@ USAGE = {
     "clarifai_scopes": "%clarifai_scopes [METHOD …]",
 }
 _LONGEST = 86_400  # seconds in --timeout
+_UNSAID = {"clarifai_auth": Options}
+"""What the options of a line are before argparse sets those that it has."""
 
 
 def usage(name: str) -> str:
@@ -51,17 +53,12 @@ def parse(magic: Callable[..., Any], line: str) -> Namespace:
     try:
         # Intermixed, so that an option may come between an action and its names.
         arguments: Namespace = parser_of(magic).parse_intermixed_args(
-            words.split(line), _unsaid(magic.__name__)
+            words.split(line), _UNSAID.get(magic.__name__, Namespace)()
         )
     except (UsageError, ValueError):
         # Both repeat the input, which may be half a key.
         raise UsageError(f"The arguments are not valid. {usage(magic.__name__)}") from None
     return arguments
-
-
-def _unsaid(name: str) -> Any:
-    """What a line without options means, for argparse to change."""
-    return Options() if name == "clarifai_auth" else Namespace()
 
 
 @cache

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from clarifai_magic.api.deployment import Deployment
     from clarifai_magic.notebook.hosts import Host
+    from clarifai_magic.notebook.login import Options
     from clarifai_magic.notebook.scopes_table import Table
     from clarifai_magic.notebook.snippets.program import Program
     from clarifai_magic.session import Session
@@ -81,9 +82,9 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         Without an account: %clarifai_auth --from sandbox
         """
         if not line.strip():  # as in most notebooks: there is nothing to parse
-            from clarifai_magic.notebook.login import Login, Options
+            from clarifai_magic.notebook.login import Options
 
-            Login(self.notebook, Options(), self.denied).run()
+            self._login(Options())
             return
         from clarifai_magic.notebook import actions, grammar
 
@@ -96,18 +97,23 @@ class ClarifaiMagics(Magics):  # type: ignore[misc]
         actions.refuse_unwanted(arguments.action, line, parser)
         getattr(self, f"_{arguments.action}")(arguments)
 
-    def _login(self, arguments: Namespace) -> None:
-        from clarifai_magic.notebook import words
+    def _login(self, options: Options | Namespace) -> None:
         from clarifai_magic.notebook.login import Login
 
-        taken = {*DEFAULT_NAMES, *self.shell.user_ns_hidden} - {DEFAULT}
-        if not (name := words.variable(arguments.bound_name, taken)):
-            raise UsageError(
-                "--as NAME: NAME must be a variable's name, and not one that Python, IPython or "
-                "this extension uses."
-            )
-        arguments.bound_name = name
-        Login(self.notebook, arguments, self.denied).run()
+        if options.bound_name != DEFAULT:
+            options.bound_name = self._free_name(options.bound_name)
+        Login(self.notebook, options, self.denied).run()
+
+    def _free_name(self, name: str) -> str:
+        """A name that a session can be bound to, as Python spells it."""
+        from clarifai_magic.notebook import words
+
+        if free := words.variable(name, {*DEFAULT_NAMES, *self.shell.user_ns_hidden}):
+            return free
+        raise UsageError(
+            "--as NAME: NAME must be a variable's name, and not one that Python, IPython or "
+            "this extension uses."
+        )
 
     def _status(self, _arguments: Namespace) -> None:
         from clarifai_magic.client.internals import internals, summary

@@ -100,7 +100,7 @@ def _await_programs(stream: Any) -> None:
     reader = getattr(stream, "watch_fd_thread", None)
     if reader is None or not reader.is_alive():  # as in a forked child
         return
-    write, came = stream.write, threading.Event()
+    write, came, was_its_own = stream.write, threading.Event(), "write" in vars(stream)
 
     def write_all_but_the_mark(text: str) -> Any:
         before, mark, behind = text.rpartition(_MARK)
@@ -114,7 +114,10 @@ def _await_programs(stream: Any) -> None:
         os.write(1 if stream.name == "stdout" else 2, _MARK.encode())
         came.wait(_PATIENCE)
     finally:
-        stream.write = write
+        if vars(stream).get("write") is write_all_but_the_mark:
+            del stream.write
+            if was_its_own:
+                stream.write = write
 
 
 def of_streams() -> Iterator[Place]:

@@ -169,6 +169,18 @@ def test_a_key_in_another_ones_place_is_refused_without_being_repeated(place, pa
             Credentials(CANARY).replaced(**{place: text})
 
 
+@pytest.mark.parametrize("name", ["key", "base", "anything"])
+def test_credentials_do_not_change(name):
+    credentials = Credentials(CANARY, user_id="alice")
+    with pytest.raises(AttributeError, match="do not change"):
+        setattr(credentials, name, "other")
+    with pytest.raises(AttributeError, match="do not change"):
+        delattr(credentials, name)
+    assert credentials == Credentials(CANARY, user_id="alice")
+    assert hash(credentials) == hash(Credentials(CANARY, user_id="alice"))
+    assert credentials != Credentials(CANARY, user_id="bob")
+
+
 def test_an_id_of_32_hexadecimal_digits_is_an_id():
     assert Credentials(CANARY, app_id="f" * 32).app_id == "f" * 32
     assert Credentials("abc", app_id="abcd").app_id == "abcd"

@@ -230,6 +230,18 @@ def write(text, original=sys.stdout.write):
 """
 
 
+def test_logout_leaves_the_streams_of_a_kernel_as_they_were(environment, sandbox):
+    environment(PAT=sandbox.keys.pat, APP_ID="main")
+    with kernel() as running:
+        running.seen("%load_ext clarifai_magic\n%clarifai_auth\nimport sys")
+        told = running.seen(
+            "streams = sys.stdout, sys.stderr\n"
+            "before = [vars(each).get('write') for each in streams]\n%clarifai_auth logout\n"
+            "print([vars(each).get('write') for each in streams] == before)"
+        )
+        assert "True" in told
+
+
 def test_what_programs_wrote_before_logout_is_masked_and_all_there(environment, sandbox):
     """A thread of the kernel's reads it, and may be late."""
     environment(PAT=sandbox.keys.pat, APP_ID="main")
