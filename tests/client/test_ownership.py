@@ -424,3 +424,29 @@ def test_a_child_that_is_made_while_the_parent_closes_is_closed_or_refused(sandb
 
 def _threads(name):
     return [thread for thread in threading.enumerate() if thread.name == name]
+
+
+def awaited(session):
+    async def call():
+        return (await session.aio_stub.MyScopes(SCOPES, timeout=20)).status.code
+
+    return asyncio.run(call())
+
+
+def test_a_child_that_is_closed_makes_no_more_calls_though_its_parent_does(sandbox):
+    """Its callables have made some before, on the connection that both share."""
+    with connect(Credentials(sandbox.keys.pat, base=sandbox.base)) as session:
+        child = session.with_ids(app_id="main")
+
+        async def several():
+            stub = child.aio_stub
+            assert (await stub.MyScopes(SCOPES, timeout=20)).status.code == OK
+            child.close()
+            with pytest.raises(NotSignedInError):
+                await stub.MyScopes(SCOPES, timeout=20)
+
+        assert code(child) == OK
+        asyncio.run(several())
+        with pytest.raises(NotSignedInError):
+            code(child)
+        assert code(session) == awaited(session) == OK

@@ -144,6 +144,30 @@ def test_a_childs_sessions_share_connections_with_nobody(session, server):
     assert in_child(calls)
 
 
+@pytest.mark.parametrize("way", ["stub", "aio_stub"])
+def test_a_child_makes_no_more_calls_once_its_parent_has_signed_out(way):
+    done = ran(
+        "import asyncio\nfrom clarifai_magic.errors import NotSignedInError\n"
+        "session = signed_in(); (go_on, goes_on), (told, tells) = os.pipe(), os.pipe()\n"
+        "async def awaited():\n"
+        "    assert (await session.aio_stub.MyScopes(SCOPES, timeout=20)).status.code == 10000\n"
+        "    os.write(tells, b'.'); os.read(go_on, 1)\n"
+        "    await session.aio_stub.MyScopes(SCOPES, timeout=20)\n"
+        "def blocking():\n"
+        "    assert code(session) == 10000\n"
+        "    os.write(tells, b'.'); os.read(go_on, 1)\n"
+        "    code(session)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        f"    try: asyncio.run(awaited()) if {way!r} == 'aio_stub' else blocking()\n"
+        "    except NotSignedInError as error: os._exit(7 if 'forked' in str(error) else 8)\n"
+        "    os._exit(9)\n"
+        "os.read(told, 1); logout(); os.write(goes_on, b'.')\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert done.stdout == "7\n", done.stderr
+
+
 def test_a_fork_while_other_threads_are_at_it_leaves_nothing_locked(session):
     """Whatever each of them holds at that moment."""
     stop = threading.Event()
