@@ -145,10 +145,11 @@ def test_a_childs_sessions_share_connections_with_nobody(session, server):
 
 
 @pytest.mark.parametrize("way", ["stub", "aio_stub"])
-def test_a_child_makes_no_more_calls_once_its_parent_has_signed_out(way):
+def test_a_child_makes_no_more_calls_once_its_parent_has_signed_out(server, way):
+    """The API goes on, and would answer."""
     done = ran(
         "import asyncio\nfrom clarifai_magic.errors import NotSignedInError\n"
-        "session = signed_in(); (go_on, goes_on), (told, tells) = os.pipe(), os.pipe()\n"
+        f"os.environ.update({dict(server)!r}); session = connect(); (go_on, goes_on), (told, tells) = os.pipe(), os.pipe()\n"
         "async def awaited():\n"
         "    assert (await session.aio_stub.MyScopes(SCOPES, timeout=20)).status.code == 10000\n"
         "    os.write(tells, b'.'); os.read(go_on, 1)\n"
