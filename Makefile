@@ -23,7 +23,7 @@ VERSIONS_TESTS := tests/bulk/test_meetings.py tests/notebook/test_samples_cells.
 	tests/notebook/test_exposure.py tests/notebook/test_magics.py tests/notebook/test_samples.py \
 	tests/notebook/test_samples_show.py tests/notebook/test_xmode.py tests/redaction/test_guard.py \
 	tests/redaction/test_leaks.py tests/sandbox/test_end.py tests/sandbox/test_server.py \
-	tests/test_importing.py tests/test_logging.py tests/test_overlay.py tests/test_package.py tests/test_terminals.py \
+	tests/test_logging.py tests/test_overlay.py tests/test_package.py tests/test_terminals.py \
 	notebooks/quickstart.ipynb
 VERSIONS_PROCESSES := tests/processes/test_forks.py tests/processes/test_workers.py
 CLIENTS_NOTEBOOK := notebooks/clients.ipynb

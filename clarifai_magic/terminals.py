@@ -16,13 +16,13 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clarifai_magic.importing import when_imported
-
 try:
     import fcntl
     import termios
-except ImportError:  # on Windows, which has no fork either
-    fcntl = termios = None  # type: ignore[assignment]
+
+    from ptyprocess import PtyProcess
+except ImportError:  # on Windows, which has no fork; or without ptyprocess
+    PtyProcess = None
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,19 +36,18 @@ def no_fork_while(holder: object) -> None:
     holder : object
         One of gRPC's channels or servers: closed or not, it keeps gRPC in use.
     """
-    if fcntl is not None:
+    if PtyProcess is not None:
         _replacement.hold()
         weakref.finalize(holder, _replacement.release).atexit = False
 
 
 class _Replacement:
-    """Replaces `PtyProcess.spawn` while it has holders, once something has imported it."""
+    """Replaces `PtyProcess.spawn` while it has holders."""
 
     def __init__(self) -> None:
         # Reentrant, because the garbage collector may free a holder anywhere.
         self._lock = threading.RLock()
         self._holders = 0
-        self._kind: Any = None
         self._original: Any = None
         self._present: Any = None
         # A child must not start with a lock that another thread of the parent holds.
@@ -58,32 +57,19 @@ class _Replacement:
             after_in_child=self._lock.release,
         )
 
-    def came(self, ptyprocess: Any) -> None:
-        with self._lock:
-            self._kind = ptyprocess.PtyProcess
-            self._settle()
-
     def hold(self) -> None:
         with self._lock:
             self._holders += 1
-            self._settle()
+            if self._holders == 1:
+                self._original = PtyProcess.__dict__["spawn"]
+                self._present = PtyProcess.spawn = classmethod(self._instead_of(self._original))
 
     def release(self) -> None:
+        """Count; after the last, restore the original, unless other code has wrapped this."""
         with self._lock:
             self._holders -= 1
-            self._settle()
-
-    def _settle(self) -> None:
-        """Replace it for the first holder; after the last, restore it."""
-        if self._kind is None:
-            return
-        if self._holders and self._present is None:
-            self._original = self._kind.__dict__["spawn"]
-            self._present = self._kind.spawn = classmethod(self._instead_of(self._original))
-        elif not self._holders and self._present is not None:
-            if self._kind.__dict__["spawn"] is self._present:  # no other code has wrapped it
-                self._kind.spawn = self._original
-            self._present = None
+            if not self._holders and PtyProcess.__dict__["spawn"] is self._present:
+                PtyProcess.spawn = self._original
 
     def _instead_of(self, original: Any) -> Any:
         def spawn(  # noqa: PLR0913 - ptyprocess's own signature
@@ -139,6 +125,5 @@ def _inheritable() -> Iterator[int]:
             pass  # closed since, like the listing's own
 
 
-if fcntl is not None:
+if PtyProcess is not None:
     _replacement = _Replacement()
-    when_imported("ptyprocess.ptyprocess", _replacement.came)

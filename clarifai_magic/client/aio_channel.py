@@ -112,9 +112,9 @@ class _AioCallable(Unpicklable):
         """Whether a call with this metadata is the session's; its callable; its metadata."""
         loop, generation, call = self._bound
         if (
-            loop is not asyncio.get_running_loop()
+            self._session.ended
+            or loop is not asyncio.get_running_loop()
             or generation != Process.generation
-            or self._session.ended
         ):
             call = self._bind()
         if metadata is None or metadata is self._metadata:

@@ -6,6 +6,7 @@ import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from clarifai_grpc.channel import clarifai_channel
 from clarifai_grpc.grpc.api import resources_pb2, service_pb2, service_pb2_grpc
 from clarifai_grpc.grpc.api.status import status_code_pb2, status_pb2
 from google.protobuf.struct_pb2 import Struct
@@ -18,11 +19,10 @@ from clarifai_magic.client.internals import Internals, summary
 from clarifai_magic.client.questions import Questions
 from clarifai_magic.client.registry import registry
 from clarifai_magic.client.retries import Retries
-from clarifai_magic.client.stub import V2Stub
+from clarifai_magic.client.stub import make_stub
 from clarifai_magic.concurrency import once
 from clarifai_magic.credentials.parsing import refuse_key_as
 from clarifai_magic.credentials.secret import Unpicklable
-from clarifai_magic.importing import when_imported
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -78,19 +78,23 @@ class BaseSession(Unpicklable):
     @property
     def channel(self) -> AuthorizedChannel:
         """For ``V2Stub(channel)``; its calls are authorised."""
+        # V2Stub reads this global to deserialise responses, and needs it set.
+        if clarifai_channel.wrap_response_deserializer is None:
+            reader = clarifai_channel._response_deserializer_for_grpc  # noqa: SLF001
+            clarifai_channel.wrap_response_deserializer = reader
         return self._channel
 
     @once
     def stub(self) -> service_pb2_grpc.V2Stub:
         """The generated stub over `channel`."""
-        return V2Stub(self._channel)
+        return make_stub(self._channel)
 
     @once
     def aio_stub(self) -> service_pb2_grpc.V2Stub:
         """The generated stub for ``await``, in any event loop; its calls are authorised too."""
         from clarifai_magic.client.aio_channel import AuthorizedAioChannel
 
-        return V2Stub(AuthorizedAioChannel(self, self._defaults))
+        return make_stub(AuthorizedAioChannel(self, self._defaults))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -187,17 +191,6 @@ class BaseSession(Unpicklable):
 
     def __repr__(self) -> str:
         return f"<Session: {summary(self)}>"
-
-
-def _set_reader(clarifai_channel: Any) -> None:
-    """Set how V2Stub deserialises responses, as clarifai-grpc's own channels do."""
-    if clarifai_channel.wrap_response_deserializer is None:
-        reader = clarifai_channel._response_deserializer_for_grpc  # noqa: SLF001
-        clarifai_channel.wrap_response_deserializer = reader
-
-
-# V2Stub imports it when it is made; signing in is faster without.
-when_imported("clarifai_grpc.channel.clarifai_channel", _set_reader)
 
 
 def open_session(kind: type[S], opening: Opening) -> S:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clarifai_grpc.grpc.api import service_pb2_grpc
 from google.protobuf.message_factory import GetMessageClass
@@ -20,33 +20,20 @@ _KINDS = {
 }
 
 
-class V2Stub(service_pb2_grpc.V2Stub):  # type: ignore[misc]
-    """The generated stub, which makes each of its 273 callables on first use.
+def make_stub(channel: grpc.Channel) -> service_pb2_grpc.V2Stub:
+    """The generated stub over a channel.
 
-    The generated constructor reads a module's global to deserialise responses, which the latest
+    V2Stub's own constructor reads a module's global to deserialise responses, which the latest
     channel set. The descriptors say the same about each method.
-
-    Parameters
-    ----------
-    channel : grpc.Channel
-        Makes the callables.
     """
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._channel = channel
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in methods():
-            raise AttributeError(f"The Clarifai API has no method {name!r}.", name=name, obj=self)
-        method = methods()[name]
-        make = getattr(self._channel, _KINDS[method.client_streaming, method.server_streaming])
+    stub = service_pb2_grpc.V2Stub.__new__(service_pb2_grpc.V2Stub)
+    for name, method in methods().items():
+        make = getattr(channel, _KINDS[method.client_streaming, method.server_streaming])
         request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
         call = make(
             f"/{SERVICE}/{name}",
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )
-        return self.__dict__.setdefault(name, call)  # the same for every thread
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *methods()]
+        setattr(stub, name, call)
+    return stub

@@ -250,14 +250,14 @@ def _grpc(deployment: Deployment) -> Iterator[str]:
     from clarifai_grpc.grpc.api import service_pb2
 
     from clarifai_magic.api.grpc_errors import error_from_rpc
-    from clarifai_magic.client.stub import V2Stub
+    from clarifai_magic.client.stub import make_stub
     from clarifai_magic.client.transport import Connection
 
     started = time.monotonic()
     with closing(Connection(deployment, retries=False)) as connection:
         try:
             # It needs no key (NoAuth), so it tests only the connection.
-            V2Stub(connection.channel).ListStatusCodes(
+            make_stub(connection.channel).ListStatusCodes(
                 service_pb2.ListStatusCodesRequest(), timeout=PATIENCE / 2
             )
         except grpc.RpcError as error:

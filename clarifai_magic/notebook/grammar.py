@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
+from clarifai_magic.concurrency import Lock
 from clarifai_magic.credentials import saving
 from clarifai_magic.notebook import words
 from clarifai_magic.notebook.actions import ACTIONS
@@ -24,6 +25,7 @@ USAGE = {
     "clarifai_scopes": "%clarifai_scopes [METHOD …]",
 }
 _LONGEST = 86_400  # seconds in --timeout
+_parsing = Lock()  # argparse changes a parser while it parses intermixed arguments
 _UNSAID = {"clarifai_auth": Options}
 """What the options of a line are before argparse sets those that it has."""
 
@@ -51,10 +53,11 @@ def parse(magic: Callable[..., Any], line: str) -> Namespace:
         If they are not valid; it does not repeat them.
     """
     try:
-        # Intermixed, so that an option may come between an action and its names.
-        arguments: Namespace = parser_of(magic).parse_intermixed_args(
-            words.split(line), _UNSAID.get(magic.__name__, Namespace)()
-        )
+        with _parsing:
+            # Intermixed, so that an option may come between an action and its names.
+            arguments: Namespace = parser_of(magic).parse_intermixed_args(
+                words.split(line), _UNSAID.get(magic.__name__, Namespace)()
+            )
     except (UsageError, ValueError):
         # Both repeat the input, which may be half a key.
         raise UsageError(f"The arguments are not valid. {usage(magic.__name__)}") from None

@@ -321,6 +321,7 @@ AFTER = {
     "with_ids": lambda session: session.with_ids(app_id="recipes"),
     "for_workers": lambda session: session.for_workers(),
     "a block": lambda session: session.__enter__(),
+    "an awaited call without a loop": lambda session: session.aio_stub.MyScopes(SCOPES),
     "subscribe": lambda session: session.channel.subscribe(print),
 }
 

@@ -8,7 +8,9 @@ import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threads import in_threads, often_switching
 
+from clarifai_magic.notebook import grammar
 from clarifai_magic.notebook.words import split, variable
 from clarifai_magic.sandbox import Sandbox
 
@@ -155,3 +157,34 @@ def test_completion_of_paths_is_ipythons(shell, tmp_path, monkeypatch):
     (tmp_path / "mine.ipynb").touch()
     for line in ("%clarifai_auth audit mi", "%clarifai_auth --root-certificates mi"):
         assert "mine.ipynb" in shell.ip.complete("mi", line, len(line))[1]
+
+
+def test_lines_of_several_threads_are_understood_and_those_after_them_too(shell):
+    """As those of a kernel's subshells are."""
+    magics = shell.ip.magics_manager.registry["ClarifaiMagics"]
+
+    def parse():
+        return {grammar.parse(magics.clarifai_auth, "use NAME").action for _ in range(40)}
+
+    with often_switching():
+        assert in_threads(4, parse) == [{"use"}] * 4
+    assert parse() == {"use"}
+
+
+def test_a_line_says_nothing_for_the_next(shell):
+    magics = shell.ip.magics_manager.registry["ClarifaiMagics"]
+    first = grammar.parse(magics.clarifai_auth, "--app-id main --as other --timeout 3 --no-verify")
+    assert (first.app_id, first.bound_name, first.timeout, first.no_verify) == (
+        "main",
+        "other",
+        3,
+        True,
+    )
+    for line in ("login", "--user-id alice"):
+        then = grammar.parse(magics.clarifai_auth, line)
+        assert (then.app_id, then.bound_name, then.timeout, then.no_verify) == (
+            "",
+            "clarifai_session",
+            10,
+            False,
+        )
